@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+# make help lists the targets. V=1 shows the commands. B=dir builds elsewhere.
+CC ?= gcc
+B ?= build
+O ?= -O2
+PREFIX ?= /usr/local
+VERSION := 0.1.0
+ifeq ($(V),1)
+Q :=
+msg :=
+else
+Q := @
+msg = @printf '  %-8s %s\n' "$(1)" "$(2)";
+endif
+
+WARN := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
+BASE := -std=gnu11 -D_GNU_SOURCE -iquote . -iquote $(B) $(WARN) -g $(O) -DINTERSPAN_VERSION='"$(VERSION)"' $(SAN)
+# The shim lives in other people's processes: nothing visible but the hooks, no TLS but initial-exec, no fortified
+# names (we interpose those), unwindable for thread cancellation.
+SHIM_CFLAGS := $(BASE) -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-semantic-interposition -fexceptions \
+	-fno-stack-protector -U_FORTIFY_SOURCE -fno-plt
+PLUGIN_CFLAGS := $(BASE) -fPIC -fvisibility=hidden
+LD_COMMON := -Wl,-z,now,-z,relro,-z,noexecstack,-z,nodelete -Wl,-z,defs -Wl,--exclude-libs,ALL -static-libgcc
+
+SHIM_SRC := $(wildcard shim/*.c shim/protocols/*.c hooks/*.c hooks/runtimes/*.c)
+SHIM_OBJ := $(SHIM_SRC:%.c=$(B)/shim.o/%.o)
+EXPORT_SRC := $(wildcard export/*.c)
+PLUGIN_OBJ := $(patsubst %.c,$(B)/plugin.o/%.o,$(filter-out export/agent.c,$(EXPORT_SRC))) $(B)/plugin.o/otlp.pb-c.o
+# What the plug-in and the agent share with the shim.
+SHARED_SRC := shim/record.c shim/segment.c shim/config.c shim/log.c shim/stats.c
+EXPORT_LIBS := -lcurl -lprotobuf-c -lz
+
+all: $(B)/libinterspan.so $(B)/libinterspan-export.so $(B)/interspan-agent $(B)/interspan-inspect ## build everything
+
+$(B)/libinterspan.so: $(SHIM_OBJ) $(B)/shim.map
+	$(call msg,LINK,$@)
+	$(Q)$(CC) $(SAN) -shared -o $@ $(SHIM_OBJ) -Wl,--version-script=$(B)/shim.map -Wl,-Bsymbolic $(LD_COMMON)
+
+$(B)/shim.map: shim/real.def
+	@mkdir -p $(@D)
+	$(Q)(echo '{ global:'; sed -n 's/^HOOK(\([a-zA-Z0-9_]*\)).*/\1;/p' $<; echo 'local: *; };') >$@
+
+$(B)/libinterspan-export.so: $(PLUGIN_OBJ) $(SHARED_SRC:%.c=$(B)/plugin.o/%.o)
+	$(call msg,LINK,$@)
+	$(Q)$(CC) $(SAN) -shared -o $@ $^ -Wl,--version-script=export/plugin.map $(LD_COMMON) $(EXPORT_LIBS)
+
+$(B)/interspan-agent: $(B)/plugin.o/export/agent.o $(PLUGIN_OBJ) $(SHARED_SRC:%.c=$(B)/plugin.o/%.o)
+	$(call msg,LINK,$@)
+	$(Q)$(CC) $(SAN) -o $@ $^ $(EXPORT_LIBS)
+
+$(B)/interspan-inspect: scripts/inspect.c
+	$(call msg,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BASE) -o $@ $<
+
+$(B)/shim.o/%.o: %.c
+	$(call msg,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(SHIM_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/plugin.o/%.o: %.c $(B)/otlp.pb-c.h
+	$(call msg,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(PLUGIN_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/otlp.pb-c.c $(B)/otlp.pb-c.h &: export/otlp.proto
+	$(call msg,PROTOC,$<)
+	@mkdir -p $(@D)
+	$(Q)protoc-c --proto_path=export --c_out=$(B) otlp.proto
+
+$(B)/plugin.o/otlp.pb-c.o: $(B)/otlp.pb-c.c
+	$(call msg,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(PLUGIN_CFLAGS) -Wno-conversion -c -o $@ $<
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
+include $(sort $(wildcard tests/*.mk scripts/*.mk))
+
+clean: ## remove what was built
+	rm -rf $(B)
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 16
+
+.PHONY: all clean help

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "shim/fdtable.h"
+#include "shim/guard.h"
+
+/*
+ * What hooks tell the engine: the only header of shim/ that hooks/ needs besides real.h and guard.h. A hook calls the real
+ * function, tells what happened in these terms, and returns what the real function returned. Facts are in the past
+ * tense and come after the real call; closing comes before it, because another thread may be given the same number
+ * the moment the real close returns.
+ *
+ * Unless it says otherwise, a call here enters the guard by itself, keeps errno, and does nothing while the
+ * shim is off. Context: any thread, async-signal-safe.
+ */
+
+/* Is fd one that the engine knows? One load and a branch when it is not: ask before anything else on the I/O path. */
+static inline bool engine_watches(int fd)
+{
+	return fdtable_kind(fd) != FD_UNKNOWN;
+}
+
+/* ---- descriptors ---- */
+void engine_opened(int fd, enum fd_kind kind);      /* socket, eventfd, timerfd, epoll, pipe ends; fd < 0: nothing */
+void engine_listening(int fd);                      /* listen() succeeded: the segment must exist now */
+void engine_accepted(int listener, int fd, const struct sockaddr *peer, socklen_t peer_len); /* peer may be NULL */
+void engine_connecting(int fd, const struct sockaddr *peer, socklen_t peer_len, int result, int error);
+void engine_paired(int fd_a, int fd_b);             /* socketpair */
+void engine_closing(int fd);                        /* before the real close */
+void engine_closing_range(unsigned first, unsigned last); /* before close_range (without CLOEXEC), closefrom */
+void engine_duplicated(int old_fd, int new_fd);     /* dup*, F_DUPFD*; what new_fd was before is closed */
+void engine_shutdown(int fd, int how);
+
+/* ---- bytes in ---- */
+/*
+ * A read of any form returned n (or -1 with errno) into iov. May rewrite bytes in place and may add some behind them where the
+ * caller's buffer has room (stamping); returns the count to hand to the program. flags: MSG_PEEK and friends, else 0.
+ */
+ssize_t engine_received(int fd, const struct iovec *iov, int iovcnt, int flags, ssize_t n);
+/* n bytes left the socket without passing through memory that we see (splice from it). */
+void engine_received_unseen(int fd, ssize_t n);
+
+/* ---- bytes out ---- */
+/*
+ * A send of any form, which the engine performs: exactly as the program asked through plain(), or, when a request
+ * head needs our headers, with another iovec through edited(). Both return what the system call returned and set errno.
+ * engine_send() returns what the program must be told.
+ */
+struct sending {
+	int fd;
+	int flags;               /* MSG_*; 0 for write */
+	const struct iovec *iov; /* the program's bytes */
+	int iovcnt;
+	ssize_t (*plain)(const struct sending *s);
+	ssize_t (*edited)(const struct sending *s, const struct iovec *iov, int iovcnt);
+	/* The program's own arguments, for the two functions above. */
+	const struct msghdr *msg;
+	const struct sockaddr *addr;
+	socklen_t addr_len;
+};
+/* Call only when engine_watches(s->fd). */
+ssize_t engine_send(const struct sending *s);
+/* sendfile, splice: n bytes went out of fd unseen (n <= 0: nothing). */
+void engine_sent_unseen(int fd, ssize_t n);
+
+/* ---- waiting ---- */
+/* epoll_wait and kin. begin returns the maxevents to pass on (1 when the loop is isolated). */
+int engine_wait_begin(int epfd, int maxevents);
+void engine_wait_end(int epfd, const struct epoll_event *events, int n);
+void engine_epoll_changed(int epfd, int op, int fd); /* epoll_ctl succeeded */
+void engine_poll_begin(const struct pollfd *fds, nfds_t n);
+void engine_select_begin(int nfds, const fd_set *readable);
+void engine_poll_end(int ready);                     /* poll, ppoll, select, pselect */
+void engine_condition_waiting(void);                 /* before pthread_cond_wait and kin */
+void engine_timer_armed(int fd);                     /* timerfd_settime */
+
+/* ---- threads ---- */
+/*
+ * Before pthread_create / thrd_create: returns what to pass as the argument to the trampoline below, or NULL to create the
+ * thread untouched. start is the identity of the thread's class. engine_thread_run() never returns before start
+ * does, and gives the package back first of all; engine_thread_unstarted() gives it back when creation failed.
+ */
+struct thread_package;
+struct thread_package *engine_thread_starting(void *start, void *arg);
+/* In the new thread: adopt the package, release it, return start and arg. */
+void engine_thread_started(struct thread_package *package, void **ret_start, void **ret_arg);
+void engine_thread_unstarted(struct thread_package *package);
+
+/* ---- processes ---- */
+/*
+ * The environment to hand to exec or posix_spawn for path (may be NULL): envp itself when nothing needs to change, else an
+ * array built in scratch (the caller's stack). Replaces TRACEPARENT, TRACESTATE and BAGGAGE where a context is current, and drops or adds
+ * the preload as INTERSPAN_FOLLOW says. Never adds the preload to an environment that the program built without it
+ * unless INTERSPAN_FOLLOW=all. What does not fit in scratch is left as the program gave it.
+ */
+struct exec_scratch {
+	char *envp[1024];
+	char text[2048];
+};
+char *const *engine_exec_environment(const char *path, char *const *envp, struct exec_scratch *scratch);
+/* _exit, _Exit, quick_exit and the library's destructor: end what is open, flush (bounded). Not in a vfork child. */
+void engine_exiting(void);
+
+/* Before chroot, set*id, setgroups, prctl(PR_SET_SECCOMP), seccomp, landlock: make what must exist. */
+enum identity_change { IDENTITY_ROOT, IDENTITY_USER, IDENTITY_SANDBOX, IDENTITY_NAMESPACE };
+void engine_identity_changing(enum identity_change change);
+/* After it succeeded. */
+void engine_identity_changed(enum identity_change change);
+
+void engine_module_loaded(void); /* a dlopen succeeded: runtimes may have arrived */
+void engine_uring_seen(void);    /* io_uring_setup: I/O may bypass us from now on; elimination rules go off */
+
+/* ---- names ---- */
+/* getaddrinfo took from start_ns (CLOCK_MONOTONIC) until now; error is its EAI_* result. */
+bool engine_wants_resolutions(void);
+void engine_resolved(const char *name, uint64_t start_ns, int error);

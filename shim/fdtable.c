@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/fdtable.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <sys/mman.h>
+
+_Atomic(fd_word) *_Atomic *fdtable_root;
+
+#define KIND_MASK 0xffu
+#define GENERATION_ONE 0x100u
+#define GENERATION_MASK 0xffffff00u
+
+static void *reserve(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+int fdtable_start(void)
+{
+	if (!fdtable_root)
+		fdtable_root = reserve(FDTABLE_ROOT * sizeof(*fdtable_root));
+	return fdtable_root ? 0 : -ENOMEM;
+}
+
+/* The leaf of fd; made when absent and make is set. Two threads may race to make it: the loser unmaps. */
+static _Atomic(fd_word) *leaf_of(int fd, bool make)
+{
+	if (fd < 0 || !fdtable_root)
+		return NULL;
+
+	_Atomic(fd_word) *_Atomic *entry = &fdtable_root[(unsigned)fd >> FDTABLE_LEAF_BITS];
+	_Atomic(fd_word) *leaf = atomic_load_explicit(entry, memory_order_acquire);
+
+	if (leaf || !make)
+		return leaf;
+
+	_Atomic(fd_word) *fresh = reserve(FDTABLE_LEAF * sizeof(fd_word));
+
+	if (!fresh)
+		return NULL;
+	if (atomic_compare_exchange_strong(entry, &leaf, fresh))
+		return fresh;
+	munmap((void *)fresh, FDTABLE_LEAF * sizeof(fd_word));
+	return leaf;
+}
+
+static fd_word next_word(fd_word old, enum fd_kind kind, uint32_t object)
+{
+	return (fd_word)object << 32 | ((old + GENERATION_ONE) & GENERATION_MASK) | (fd_word)kind;
+}
+
+fd_word fdtable_set(int fd, enum fd_kind kind, uint32_t object)
+{
+	_Atomic(fd_word) *leaf = leaf_of(fd, kind != FD_UNKNOWN);
+
+	if (!leaf)
+		return kind == FD_UNKNOWN ? 0 : (fd_word)-1;
+
+	_Atomic(fd_word) *slot = &leaf[(unsigned)fd % FDTABLE_LEAF];
+	fd_word old = atomic_load_explicit(slot, memory_order_relaxed);
+
+	while (!atomic_compare_exchange_weak(slot, &old, next_word(old, kind, object)))
+		;
+	return old;
+}
+
+bool fdtable_replace(int fd, fd_word old, enum fd_kind kind, uint32_t object)
+{
+	_Atomic(fd_word) *leaf = leaf_of(fd, true);
+
+	return leaf && atomic_compare_exchange_strong(&leaf[(unsigned)fd % FDTABLE_LEAF], &old,
+						      next_word(old, kind, object));
+}
+
+int fdtable_next(unsigned first, unsigned last)
+{
+	if (last > INT32_MAX)
+		last = INT32_MAX;
+	for (uint64_t fd = first; fd <= last && fdtable_root; fd++) {
+		_Atomic(fd_word) *leaf = leaf_of((int)fd, false);
+
+		if (!leaf)
+			fd |= FDTABLE_LEAF - 1; /* nothing in this whole leaf */
+		else if (fdtable_kind((int)fd) != FD_UNKNOWN)
+			return (int)fd;
+	}
+	return -1;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shim/segment.h"
+
+/*
+ * The helper thread: drains this process's segment when no other consumer does. It is a real pthread with all
+ * signals blocked (through pthread_sigmask), 512 KiB of stack, named "interspan", with a descriptor table of its own
+ * (close_range(CLOSE_RANGE_UNSHARE), or unshare(CLONE_FILES) and a loop). It opens libinterspan-export.so,
+ * found beside the shim, with dlopen(RTLD_LOCAL|RTLD_DEEPBIND), and runs interspan_export_run().
+ */
+
+struct config;
+
+/* What the plug-in is handed; owned by the shim, alive for ever. */
+struct export_host {
+	struct segment *segment;
+	const struct config *config;
+	_Atomic uint32_t *stop; /* futex: 1 = return soon (a record not yet accepted stays in the segment), 2 = now */
+	void (*log)(int level, const char *text);
+	bool may_create_files; /* prepare() has not opened the output yet */
+};
+
+/* The plug-in's entry points (export/plugin.c). prepare: load all that must be there before a chroot or a change of
+ * user: libraries, name resolution, CA files, the output file. Idempotent. run: drain until *stop; takes the
+ * consumer word, keeps the heartbeat, returns when stopped or when another consumer has taken over. */
+typedef int export_prepare_fn(struct export_host *host);
+typedef void export_run_fn(struct export_host *host);
+
+/*
+ * Start the helper if it does not run and no live consumer serves the segment. Cheap when there is nothing to do.
+ * Context: any thread, not from a signal handler; creates a thread. Never called from a constructor.
+ */
+void helper_ensure(struct segment *segment);
+/* Load what must be loaded before chroot, set*id and the like; start the thread too where a file must be opened first. */
+void helper_prepare(struct segment *segment);
+/* Stop and join, waiting at most timeout_ms. Records stay in the segment. Before fork in a process that would otherwise
+ * be single-threaded, before unshare and setns. Returns true when no helper runs any more. */
+bool helper_stop(int timeout_ms);
+/* In a forked child: the thread does not exist here. */
+void helper_forget(void);
+/* Exit: ask the consumer to send everything and wait at most timeout_ms; not at all where another process consumes or
+ * the collector is known to be down. */
+void helper_flush(struct segment *segment, int timeout_ms);
+bool helper_is_running(void);
+/* Is the calling thread the helper (or one that it made)? Hooks pass straight through there. */
