@@ -10,7 +10,7 @@
 #include "shim/ownership.h"
 #include "shim/pool.h"
 #include "shim/stats.h"
-#include "shim/sys.h"
+#include "shim/sys_socket.h"
 
 #define CONNS 262144u
 #define SPINS 20000 /* some tens of microseconds: far longer than anybody holds one, far shorter than a time slice */
@@ -265,7 +265,7 @@ static void finish_until_close(struct conn *c)
 	}
 }
 
-void conn_end(struct conn *c)
+static void end_entered(struct conn *c)
 {
 	if (!c->opaque) {
 		finish_until_close(c);
@@ -287,7 +287,7 @@ void conn_drop_descriptor(uint32_t slot)
 	if (atomic_fetch_sub(&c->descriptors, 1) != 1)
 		return;
 	if (lock(c))
-		conn_end(c);
+		end_entered(c);
 	/* else: somebody hangs in it; it stays as it is, unreachable, until the process ends */
 }
 

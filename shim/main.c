@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Start and stop of the shim: the only constructor, and the order of everything in one function. */
-#include <elf.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
 #include <unistd.h>
@@ -35,13 +34,6 @@ static void warn_if(const char *problem)
 		log_line(LOG_WARN, "%s", problem);
 }
 
-/* A second copy of the library (given twice, or once more through /etc/ld.so.preload) stays inert: the one whose hooks come
- * first in the link order is the one that the program calls. */
-static bool is_second_copy(void)
-{
-	return (void *)real.read != NULL && real_is_ours((void *)real.read);
-}
-
 static void read_settings(char *const envp[])
 {
 	(void)config_read(&config, envp, warn_setting);
@@ -69,7 +61,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 	(void)argv;
 	real_resolve();
 	self_start();
-	if (getauxval(AT_SECURE) || is_second_copy())
+	if (getauxval(AT_SECURE) || !self_is_first())
 		return;
 	read_settings(envp ? envp : environ);
 	if (config.sdk_disabled)

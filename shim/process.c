@@ -2,6 +2,8 @@
 #include "shim/process.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "shim/clock.h"
@@ -31,6 +33,7 @@ static _Atomic uint32_t *alive_here;
 
 /* ---- the segment ---- */
 
+/* False: there is none, or another thread is just making it. */
 static bool make_segment(void)
 {
 	int state = SEGMENT_NONE;

@@ -332,7 +332,7 @@ static void count_rule(enum evidence evidence)
 	};
 
 	if (counter[evidence])
-		stats_count((enum stat)counter[evidence]);
+		stats_count((enum stat_id)counter[evidence]);
 }
 
 void rules_decide(struct thread *t, struct conn *c, const struct request_evidence *evidence, struct decision *ret)

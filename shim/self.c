@@ -4,7 +4,9 @@
 #include <link.h>
 #include <string.h>
 
-static char path[512]; /* written by self_start() only */
+/* Written by self_start() only. */
+static char path[512];
+static bool is_first;
 
 /* Is address inside the object that info describes? */
 static bool holds(const struct dl_phdr_info *info, uintptr_t address)
@@ -18,27 +20,6 @@ static bool holds(const struct dl_phdr_info *info, uintptr_t address)
 	return false;
 }
 
-static int remember_if_ours(struct dl_phdr_info *info, size_t size, void *arg)
-{
-	(void)size;
-	(void)arg;
-	if (!holds(info, (uintptr_t)&self_start))
-		return 0;
-	if (info->dlpi_name && strlen(info->dlpi_name) < sizeof(path))
-		strcpy(path, info->dlpi_name);
-	return 1;
-}
-
-void self_start(void)
-{
-	(void)dl_iterate_phdr(remember_if_ours, NULL);
-}
-
-const char *self_path(void)
-{
-	return path;
-}
-
 static const char *file_name(const char *p, size_t len, size_t *ret_len)
 {
 	size_t start = len;
@@ -47,6 +28,46 @@ static const char *file_name(const char *p, size_t len, size_t *ret_len)
 		start--;
 	*ret_len = len - start;
 	return p + start;
+}
+
+struct search {
+	const char *names[64]; /* of the objects before ours, in link order */
+	unsigned n;
+};
+
+static int remember_if_ours(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	struct search *s = arg;
+
+	(void)size;
+	if (holds(info, (uintptr_t)&self_start)) {
+		if (info->dlpi_name && strlen(info->dlpi_name) < sizeof(path))
+			strcpy(path, info->dlpi_name);
+		return 1;
+	}
+	if (info->dlpi_name && s->n < sizeof(s->names) / sizeof(s->names[0]))
+		s->names[s->n++] = info->dlpi_name;
+	return 0;
+}
+
+void self_start(void)
+{
+	struct search s = {.n = 0};
+
+	(void)dl_iterate_phdr(remember_if_ours, &s);
+	is_first = true;
+	for (unsigned i = 0; i < s.n; i++)
+		is_first = is_first && !self_is_path(s.names[i], strlen(s.names[i]));
+}
+
+bool self_is_first(void)
+{
+	return is_first;
+}
+
+const char *self_path(void)
+{
+	return path;
 }
 
 bool self_is_path(const char *entry, size_t len)

@@ -18,7 +18,7 @@
 #include "shim/server.h"
 #include "shim/stats.h"
 #include "shim/stream.h"
-#include "shim/sys.h"
+#include "shim/sys_socket.h"
 #include "shim/thread.h"
 
 #define PIECES_MAX 40      /* of an edited send; one with more is sent as it is */
@@ -363,7 +363,7 @@ static void abandon(struct conn **c)
 
 static bool is_non_blocking(const struct sending *s)
 {
-	return (s->flags & MSG_DONTWAIT) || (sys_fcntl(s->fd, F_GETFL, 0) & O_NONBLOCK);
+	return (s->flags & MSG_DONTWAIT) || (sys_fcntl(s->fd, F_GETFL, 0) & O_NONBLOCK) != 0;
 }
 
 /* Send what is planned. Returns the program's own bytes, or -1 with errno; *ret_again: nothing of the program's is out, try on. */
