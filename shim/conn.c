@@ -401,3 +401,21 @@ void conn_share_all(void)
 {
 	for_each_open(share, 0);
 }
+
+static void release_if_shared(struct exchange *e, uint64_t unused)
+{
+	struct conn *c = conn_at(e->connection);
+
+	(void)unused;
+	if (!e->shared || !e->connection || !lock(c))
+		return;
+	if (e->shared)
+		conn_end_exchanges(c, error_of_close(c));
+	c->opaque = true;
+	conn_leave(c);
+}
+
+void conn_release_shared(void)
+{
+	for_each_open(release_if_shared, 0);
+}

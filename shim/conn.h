@@ -106,5 +106,7 @@ bool conn_is_socket(struct conn *c, int fd);
 void conn_end_all(uint64_t now_ns);
 /* End exchanges older than max_age_ns; does work once a second at most. */
 void conn_sweep(uint64_t now_ns);
+/* This process runs another program now: it lets go of the exchanges that it shares with its parent. */
+void conn_release_shared(void);
 /* Before fork: mark every open exchange as shared with the child. */
 void conn_share_all(void);

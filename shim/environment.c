@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "shim/config.h"
+#include "shim/conn.h"
 #include "shim/engine.h"
 #include "shim/exchange.h"
 #include "shim/process.h"
@@ -126,6 +127,8 @@ char *const *engine_exec_environment(const char *path, char *const *envp, struct
 	if (!guard_enter())
 		return envp;
 	known = rules_current(thread_self(), &current);
+	if (exchange_open_count() > 0 && !thread_is_borrowed())
+		conn_release_shared();
 	if ((known || !config_is(config.follow, "auto")) && count(envp) <= ENTRIES_MAX)
 		envp = rebuild(envp, scratch, known ? &current : NULL);
 	errno = errno_saved;

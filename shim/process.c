@@ -24,7 +24,10 @@
 
 enum segment_state { SEGMENT_NONE, SEGMENT_MAKING, SEGMENT_READY, SEGMENT_FAILED };
 
-static struct segment segment;
+/* The current segment. It is replaced when the process changes its user; the old one stays mapped, since other threads may
+ * be writing to it. */
+static struct segment segments[4];
+static _Atomic unsigned segment_index;
 static _Atomic int segment_state;
 static _Atomic bool blind, crossing, serving, threaded, leaving;
 static struct context environment_parent;
@@ -33,6 +36,18 @@ static _Atomic uint32_t *alive_here;
 
 /* ---- the segment ---- */
 
+static struct segment *segment(void)
+{
+	return &segments[atomic_load_explicit(&segment_index, memory_order_acquire)];
+}
+
+static void count_in_segment(void)
+{
+	struct segment *s = segment();
+
+	stats_move(s->header->processes[s->process].counters);
+}
+
 /* False: there is none, or another thread is just making it. */
 static bool make_segment(void)
 {
@@ -40,12 +55,12 @@ static bool make_segment(void)
 
 	if (!atomic_compare_exchange_strong(&segment_state, &state, SEGMENT_MAKING))
 		return state == SEGMENT_READY;
-	if (segment_create(&segment, &config) != 0) {
+	if (segment_create(segment(), &config) != 0) {
 		atomic_store(&segment_state, SEGMENT_FAILED);
 		log_line(LOG_ERROR, "no shared memory for spans can be had; they are dropped");
 		return false;
 	}
-	stats_move(segment.header->processes[segment.process].counters);
+	count_in_segment();
 	atomic_store(&segment_state, SEGMENT_READY);
 	return true;
 }
@@ -62,10 +77,19 @@ static bool exports_here(void)
 
 static void wake_or_start_consumer(bool wake)
 {
-	if (wake && segment_wake(&segment) > 0)
+	if (wake && segment_wake(segment()) > 0)
 		return;
 	if (exports_here())
-		helper_ensure(&segment);
+		helper_ensure(segment());
+}
+
+/* Was the consumer, whoever it is, heard of lately? Two loads: asked for every record. */
+static bool is_served(const struct segment_header *header, uint64_t now_ns)
+{
+	uint64_t patience_ns = (2 * (uint64_t)config.bsp_schedule_delay_ms + 5000) * 1000000;
+
+	return atomic_load_explicit(&header->consumer, memory_order_relaxed) != 0 &&
+	       now_ns < atomic_load_explicit(&header->heartbeat_ns, memory_order_relaxed) + patience_ns;
 }
 
 /* A child that was forked behind our back (clone, _Fork) finds its page empty: it starts over. */
@@ -81,13 +105,13 @@ void process_write(struct record *record)
 		stats_count(STAT_DROPPED_NO_SEGMENT);
 		return;
 	}
-	if (segment_append(&segment, record, &t->home_shard, &wake) != 0) {
+	if (segment_append(segment(), record, &t->home_shard, &wake) != 0) {
 		stats_count(STAT_DROPPED_QUEUE_FULL);
 		wake = true;
 	} else {
 		stats_count(STAT_WRITTEN);
 	}
-	if (wake || !helper_is_running())
+	if (wake || !is_served(segment()->header, record->end_ns))
 		wake_or_start_consumer(wake);
 }
 
@@ -167,8 +191,8 @@ static void start_over(void)
 	atomic_store(alive_here, 1);
 	if (atomic_load(&segment_state) != SEGMENT_READY)
 		atomic_store(&segment_state, SEGMENT_NONE);
-	else if (segment_join(&segment) == 0)
-		stats_move(segment.header->processes[segment.process].counters);
+	else if (segment_join(segment()) == 0)
+		count_in_segment();
 	else
 		stats_move(NULL);
 }
@@ -198,8 +222,8 @@ void engine_exiting(void)
 		return;
 	stats_settle();
 	if (exports_here())
-		helper_flush(&segment, FLUSH_MS);
-	segment_leave(&segment);
+		helper_flush(segment(), FLUSH_MS);
+	segment_leave(segment());
 }
 
 /* ---- identity ---- */
@@ -216,27 +240,31 @@ void engine_identity_changing(enum identity_change change)
 		if (!process_has_threads() && helper_is_running())
 			(void)helper_stop(HELPER_STOP_MS);
 	} else if (have_segment() && exports_here()) {
-		helper_prepare(&segment);
+		helper_prepare(segment());
 	}
 	errno = errno_saved;
 	guard_leave();
 }
 
+/* Another user's segment, inherited: what we write from now on is for an exporter of our own. */
 static void leave_foreign_segment(void)
 {
-	if (atomic_load(&segment_state) != SEGMENT_READY || segment.header->creator_pid == (uint32_t)sys_getpid())
+	unsigned next = atomic_load(&segment_index) + 1;
+	const struct segment_header *header = segment()->header;
+
+	if (atomic_load(&segment_state) != SEGMENT_READY || header->creator_pid == (uint32_t)sys_getpid() ||
+	    header->uid == sys_geteuid() || next == sizeof(segments) / sizeof(segments[0]))
 		return;
-	/* Another user's segment, inherited: what we write from now on is for an exporter of our own. */
 	stats_move(NULL);
-	segment_leave(&segment);
-	segment = (struct segment){0};
+	segment_leave(segment());
+	atomic_store(&segment_index, next);
 	atomic_store(&segment_state, SEGMENT_NONE);
 	(void)make_segment();
 }
 
 void engine_identity_changed(enum identity_change change)
 {
-	if (change == IDENTITY_USER && (uint32_t)sys_geteuid() != 0)
+	if (change == IDENTITY_USER)
 		OBSERVE(leave_foreign_segment());
 }
 
