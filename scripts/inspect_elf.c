@@ -22,7 +22,7 @@ extern const ElfW(Ehdr) __ehdr_start;
 
 static bool take(const struct elf *elf, uint64_t offset, void *ret, size_t len)
 {
-	if (offset > elf->size || len > elf->size - offset)
+	if (!elf->bytes || offset > elf->size || len > elf->size - offset)
 		return false;
 	memcpy(ret, elf->bytes + offset, len);
 	return true;
@@ -130,7 +130,7 @@ static void read_headers(struct elf *elf)
 	const ElfW(Ehdr) *own = &__ehdr_start;
 	ElfW(Phdr) segment;
 
-	elf->is_elf = elf->size >= EI_NIDENT && !memcmp(elf->bytes, ELFMAG, SELFMAG);
+	elf->is_elf = elf->bytes && elf->size >= EI_NIDENT && !memcmp(elf->bytes, ELFMAG, SELFMAG);
 	if (!elf->is_elf || !take(elf, 0, &elf->header, sizeof(elf->header)))
 		return;
 	elf->native = elf->header.e_ident[EI_CLASS] == own->e_ident[EI_CLASS] &&

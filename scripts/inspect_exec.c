@@ -52,7 +52,8 @@ static char *read_file(const char *path, size_t *ret_len)
 /* The environment with which a process started, as a list that ends with NULL and lives until exit; NULL: unknown. */
 static char **read_environ(const char *pid)
 {
-	char path[64], *text, **list;
+	static char *text, **list;
+	char path[64];
 	size_t len, n = 0;
 
 	snprintf(path, sizeof(path), "/proc/%.20s/environ", pid);
