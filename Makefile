@@ -51,10 +51,10 @@ $(B)/interspan-agent: $(B)/plugin.o/export/agent.o $(PLUGIN_OBJ) $(SHARED_SRC:%.
 	$(call msg,LINK,$@)
 	$(Q)$(CC) $(SAN) -o $@ $^ $(EXPORT_LIBS)
 
-$(B)/interspan-inspect: scripts/inspect.c
+$(B)/interspan-inspect: $(wildcard scripts/inspect*.c) scripts/inspect.h shim/real.def
 	$(call msg,CC,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(BASE) -o $@ $<
+	$(Q)$(CC) $(BASE) -o $@ $(filter %.c,$^)
 
 $(B)/shim.o/%.o: %.c
 	$(call msg,CC,$<)
