@@ -92,6 +92,19 @@ static bool flush_wanted(struct drain *d)
 	return d->flush_wanted;
 }
 
+bool drain_is_urgent(struct drain *d)
+{
+	const struct consumer *c = d->consumer;
+
+	for (uint32_t i = 0; i < c->n_shards; i++) {
+		uint64_t head = atomic_load_explicit(&c->header->shards[i].head, memory_order_relaxed);
+
+		if (head - c->read[i] > c->shard_bytes / 4)
+			return true;
+	}
+	return flush_wanted(d);
+}
+
 /* A flush that comes meanwhile ends the wait, once: whoever exits wants to know now. False: return now. */
 static bool back_off(struct drain *d, uint32_t wait_ms)
 {
@@ -114,7 +127,7 @@ static bool back_off(struct drain *d, uint32_t wait_ms)
 static bool settle(struct drain *d, uint32_t spans, uint32_t invalid, const struct delivery *delivery)
 {
 	uint64_t rejected = delivery->outcome == DELIVERY_REFUSED ? spans : delivery->rejected;
-	enum stat taken = d->exporter->kind == EXPORTER_NONE ? STAT_DROPPED_EXPORTER_NONE : STAT_EXPORTED;
+	enum stat_id taken = d->exporter->kind == EXPORTER_NONE ? STAT_DROPPED_EXPORTER_NONE : STAT_EXPORTED;
 
 	if (!consumer_release(d->consumer, &d->batch)) {
 		d->lost = true;

@@ -41,3 +41,5 @@ void drain_end(struct drain *drain);
 bool drain_all(struct drain *drain);
 /* Until stopped or taken over. */
 void drain_run(struct drain *drain);
+/* Is somebody waiting for a flush, or a quarter of a shard waiting to be taken? */
+bool drain_is_urgent(struct drain *drain);

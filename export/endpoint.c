@@ -67,13 +67,13 @@ static bool set_url(struct endpoint *endpoint, const char *text, bool as_given, 
 	return done;
 }
 
-static int read_url(struct endpoint *endpoint, const struct config *config, enum signal signal, log_fn *log)
+static int read_url(struct endpoint *endpoint, const struct config *settings, enum signal signal, log_fn *log)
 {
-	bool own = signal == SIGNAL_TRACES && config->otlp_traces_endpoint[0];
-	const char *text = own ? config->otlp_traces_endpoint : config->otlp_endpoint;
+	bool own = signal == SIGNAL_TRACES && settings->otlp_traces_endpoint[0];
+	const char *text = own ? settings->otlp_traces_endpoint : settings->otlp_endpoint;
 
 	/* Traces went to a place of their own and no base was named: there is no telling where metrics would go. */
-	if (signal == SIGNAL_METRICS && config->otlp_traces_endpoint[0] && strcmp(text, DEFAULT_BASE) == 0)
+	if (signal == SIGNAL_METRICS && settings->otlp_traces_endpoint[0] && strcmp(text, DEFAULT_BASE) == 0)
 		return -ENOENT;
 	if (set_url(endpoint, text, own, signal))
 		return 0;
@@ -81,9 +81,9 @@ static int read_url(struct endpoint *endpoint, const struct config *config, enum
 	return set_url(endpoint, DEFAULT_BASE, false, signal) ? 0 : -ENOMEM;
 }
 
-static void read_protocol(const struct config *config, enum signal signal, log_fn *log)
+static void read_protocol(const struct config *settings, enum signal signal, log_fn *log)
 {
-	const char *protocol = choose(config->otlp_traces_protocol, config->otlp_protocol, signal);
+	const char *protocol = choose(settings->otlp_traces_protocol, settings->otlp_protocol, signal);
 	char text[160];
 
 	if (signal != SIGNAL_TRACES || config_is(protocol, "http/protobuf"))
@@ -116,9 +116,9 @@ static void read_file(struct buffer *ret, const char *path, const char *what, lo
 		close(fd);
 }
 
-static void read_certificates(struct endpoint *endpoint, const struct config *config, enum signal signal, log_fn *log)
+static void read_certificates(struct endpoint *endpoint, const struct config *settings, enum signal signal, log_fn *log)
 {
-	const char *ca = choose(config->otlp_traces_certificate, config->otlp_certificate, signal);
+	const char *ca = choose(settings->otlp_traces_certificate, settings->otlp_certificate, signal);
 
 	if (!endpoint->tls)
 		return;
@@ -126,15 +126,15 @@ static void read_certificates(struct endpoint *endpoint, const struct config *co
 		ca = curl_version_info(CURLVERSION_NOW)->cainfo;
 	read_file(&endpoint->ca, ca ? ca : "", "trusted CAs", log);
 	read_file(&endpoint->certificate,
-		  choose(config->otlp_traces_client_certificate, config->otlp_client_certificate, signal),
+		  choose(settings->otlp_traces_client_certificate, settings->otlp_client_certificate, signal),
 		  "client certificate", log);
-	read_file(&endpoint->key, choose(config->otlp_traces_client_key, config->otlp_client_key, signal),
+	read_file(&endpoint->key, choose(settings->otlp_traces_client_key, settings->otlp_client_key, signal),
 		  "client key", log);
 }
 
-static void read_compression(struct endpoint *endpoint, const struct config *config, enum signal signal, log_fn *log)
+static void read_compression(struct endpoint *endpoint, const struct config *settings, enum signal signal, log_fn *log)
 {
-	const char *value = choose(config->otlp_traces_compression, config->otlp_compression, signal);
+	const char *value = choose(settings->otlp_traces_compression, settings->otlp_compression, signal);
 
 	endpoint->gzip = config_is(value, "gzip");
 	if (!endpoint->gzip && !config_is(value, "none") && signal == SIGNAL_TRACES)
@@ -162,26 +162,26 @@ static void read_proxy(struct endpoint *endpoint)
 	endpoint->no_proxy = strdup(no_proxy ? no_proxy : "");
 }
 
-int endpoint_read(struct endpoint *ret, const struct config *config, enum signal signal, log_fn *log)
+int endpoint_read(struct endpoint *ret, const struct config *settings, enum signal signal, log_fn *log)
 {
-	int64_t timeout = config->otlp_timeout_ms;
+	int64_t timeout = settings->otlp_timeout_ms;
 	int error;
 
 	memset(ret, 0, sizeof(*ret));
-	error = read_url(ret, config, signal, log);
+	error = read_url(ret, settings, signal, log);
 	if (error) {
 		endpoint_free(ret);
 		return error;
 	}
-	if (signal == SIGNAL_TRACES && config->otlp_traces_timeout_ms >= 0)
-		timeout = config->otlp_traces_timeout_ms;
+	if (signal == SIGNAL_TRACES && settings->otlp_traces_timeout_ms >= 0)
+		timeout = settings->otlp_traces_timeout_ms;
 	ret->timeout_ms = timeout > 0 ? (uint64_t)timeout : 0;
-	read_protocol(config, signal, log);
-	read_compression(ret, config, signal, log);
-	read_certificates(ret, config, signal, log);
+	read_protocol(settings, signal, log);
+	read_compression(ret, settings, signal, log);
+	read_certificates(ret, settings, signal, log);
 	read_proxy(ret);
 	ret->n_headers = headers_read(ret->headers, ENDPOINT_MAX_HEADERS,
-				      choose(config->otlp_traces_headers, config->otlp_headers, signal), log);
+				      choose(settings->otlp_traces_headers, settings->otlp_headers, signal), log);
 	return 0;
 }
 

@@ -40,5 +40,5 @@ typedef void log_fn(int level, const char *text);
  * Returns 0; -ENOENT when this signal has nowhere to go; -ENOMEM. What is wrong with a setting is logged, and the
  * default used in its place.
  */
-int endpoint_read(struct endpoint *ret, const struct config *config, enum signal signal, log_fn *log);
+int endpoint_read(struct endpoint *ret, const struct config *settings, enum signal signal, log_fn *log);
 void endpoint_free(struct endpoint *endpoint);

@@ -28,22 +28,22 @@ static enum exporter_kind choose_kind(const char *name, log_fn *log)
 	return EXPORTER_OTLP;
 }
 
-int exporter_prepare(struct exporter *exporter, const struct config *config, log_fn *log)
+int exporter_prepare(struct exporter *exporter, const struct config *settings, log_fn *log)
 {
 	int error = 0;
 
 	memset(&exporter->troubles, 0, sizeof(exporter->troubles));
-	exporter->config = config;
+	exporter->config = settings;
 	exporter->log = log;
 	exporter->body = BUFFER(HTTP_MAX_REQUEST);
 	exporter->resolved = NULL;
 	exporter->http = NULL;
-	exporter->kind = choose_kind(config->traces_exporter, log);
+	exporter->kind = choose_kind(settings->traces_exporter, log);
 	encoder_begin(&exporter->encoder, exporter->kind == EXPORTER_OTLP ? ENCODING_PROTOBUF : ENCODING_JSON,
-		      config->evidence != 0);
-	file_begin(&exporter->file, config, exporter->kind == EXPORTER_CONSOLE);
+		      settings->evidence != 0);
+	file_begin(&exporter->file, settings, exporter->kind == EXPORTER_CONSOLE);
 	if (exporter->kind == EXPORTER_OTLP)
-		error = endpoint_read(&exporter->endpoint, config, SIGNAL_TRACES, log);
+		error = endpoint_read(&exporter->endpoint, settings, SIGNAL_TRACES, log);
 	if (exporter->kind == EXPORTER_OTLP && !error)
 		exporter->resolved = http_resolve(&exporter->endpoint);
 	return error;

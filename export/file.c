@@ -15,7 +15,7 @@
 /* struct delivery: kind of trouble = this plus errno. */
 #define KIND_FILE 3000
 
-void file_begin(struct file *file, const struct config *config, bool console)
+void file_begin(struct file *file, const struct config *settings, bool console)
 {
 	char cwd[2048] = "";
 
@@ -26,10 +26,10 @@ void file_begin(struct file *file, const struct config *config, bool console)
 		snprintf(file->path, sizeof(file->path), "standard output");
 		return;
 	}
-	if (config->trace_file[0] != '/' && !getcwd(cwd, sizeof(cwd)))
+	if (settings->trace_file[0] != '/' && !getcwd(cwd, sizeof(cwd)))
 		snprintf(cwd, sizeof(cwd), ".");
-	if (config->trace_file[0])
-		snprintf(file->path, sizeof(file->path), "%s%s%.2000s", cwd, cwd[0] ? "/" : "", config->trace_file);
+	if (settings->trace_file[0])
+		snprintf(file->path, sizeof(file->path), "%s%s%.2000s", cwd, cwd[0] ? "/" : "", settings->trace_file);
 	else
 		snprintf(file->path, sizeof(file->path), "%s/interspan-%d.jsonl", cwd, getpid());
 }

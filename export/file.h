@@ -21,7 +21,7 @@ struct file {
  * Where the lines go. The console is the program's standard output. The default name, and a relative one, are
  * resolved against the working directory of now; nothing is opened yet.
  */
-void file_begin(struct file *file, const struct config *config, bool console);
+void file_begin(struct file *file, const struct config *settings, bool console);
 /* Open it, if it is not open. Returns 0 or -errno. */
 int file_open(struct file *file);
 void file_close(struct file *file);

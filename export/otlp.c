@@ -112,15 +112,15 @@ static void store_value(uint8_t *p, const struct attribute *a, const struct elem
 		store_text(p, VALUE_STRING_FIELD, a->text);
 		break;
 	case VALUE_INT:
-		*p++ = pb_key(VALUE_INT_FIELD, PB_VARINT);
+		*p++ = (uint8_t)pb_key(VALUE_INT_FIELD, PB_VARINT);
 		pb_store_varint(p, (uint64_t)a->integer);
 		break;
 	case VALUE_BOOL:
-		*p++ = pb_key(VALUE_BOOL_FIELD, PB_VARINT);
+		*p++ = (uint8_t)pb_key(VALUE_BOOL_FIELD, PB_VARINT);
 		*p = a->flag;
 		break;
 	case VALUE_DOUBLE:
-		*p++ = pb_key(VALUE_DOUBLE_FIELD, PB_FIXED64);
+		*p++ = (uint8_t)pb_key(VALUE_DOUBLE_FIELD, PB_FIXED64);
 		memcpy(p, &a->number, sizeof(a->number));
 		break;
 	case VALUE_STRINGS:

@@ -48,31 +48,23 @@ int interspan_export_prepare(struct export_host *host)
 	return 0;
 }
 
-/* Other processes' spans must not hold up our own: a flush, or a stop, ends their turn. */
-struct visit {
-	struct drain *own;
-	struct export_host *host;
-};
-
-static bool own_is_quiet(void *arg)
+/* Other processes' spans must not hold up our own. */
+static bool own_can_wait(void *arg)
 {
-	struct visit *visit = arg;
+	struct drain *own = arg;
 
-	return consumer_heartbeat(visit->own->consumer) && consumer_is_calm(visit->own->consumer);
+	return consumer_heartbeat(own->consumer) && !drain_is_urgent(own);
 }
 
 static void visit_orphans(void *arg)
 {
-	struct drain *own = arg;
-	struct visit visit = {.own = own};
-	struct drain proto = *own;
+	struct drain proto = *(struct drain *)arg;
 	int dir = segments_open_dir();
 
 	if (dir < 0)
 		return;
-	proto.meanwhile = own_is_quiet;
+	proto.meanwhile = own_can_wait;
 	proto.caught_up = NULL;
-	proto.arg = &visit;
 	proto.no_retry = true;
 	segments_drain_orphans(dir, &proto);
 	close(dir);
@@ -87,12 +79,15 @@ static void run(struct export_host *host, struct consumer *consumer)
 	    .stop = host->stop,
 	};
 
-	/* A file or the console is this program's; the collector is everybody's. */
+	/* A file and the console are this program's own; the collector is everybody's. */
 	if (plugin.exporter->kind == EXPORTER_OTLP)
 		drain.caught_up = visit_orphans;
 	drain.arg = &drain;
-	if (drain_begin(&drain) == 0)
+	if (drain_begin(&drain) == 0 &&
+	    exit_guard_enter(host, plugin.exporter->kind == EXPORTER_OTLP && plugin.exporter->endpoint.tls)) {
 		drain_run(&drain);
+		exit_guard_leave();
+	}
 	drain_end(&drain);
 }
 

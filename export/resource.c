@@ -10,19 +10,14 @@
 
 #define KEY_IS(set, key) ((set)->place_of[key] != 0)
 
-static void read_items(struct attributes *set, const uint8_t *items, size_t len)
+static void read_items(struct attributes *set, const uint8_t *items, uint32_t len)
 {
 	struct record_item item;
-	size_t at = 0;
+	const uint8_t *payload;
+	uint32_t cursor = 0;
 
-	while (len - at >= sizeof(item)) {
-		memcpy(&item, items + at, sizeof(item));
-		at += sizeof(item);
-		if (item.len > len - at)
-			return;
-		attributes_add_item(set, &item, items + at);
-		at += item.len;
-	}
+	while (items_next(items, len, &cursor, &item, &payload))
+		attributes_add_item(set, &item, payload);
 }
 
 /* RFC 9562 section 4: 8-4-4-4-12 hex digits. */
@@ -63,7 +58,7 @@ static bool is_set(const uint8_t *id, size_t len)
 	return false;
 }
 
-void resource_read(struct resource *ret, const uint8_t *items, size_t len, const struct process_identity *process,
+void resource_read(struct resource *ret, const uint8_t *items, uint32_t len, const struct process_identity *process,
 		   uint64_t boot_unix_s)
 {
 	struct attributes *set = &ret->attributes;
