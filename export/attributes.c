@@ -110,14 +110,13 @@ static void set_string(struct attribute *a, struct text text)
 	a->text = text;
 }
 
-/* Payload: u8 key length, key, value. */
+/* Payload: u8 key length, key, value. A key is not mended: two bad ones could become equal. */
 static void add_named(struct attributes *set, const uint8_t *payload, uint32_t len)
 {
+	struct text key = {payload + 1, payload[0]}, value;
 	struct attribute *a;
-	struct text key, value;
 
-	key = len ? (struct text){payload + 1, payload[0]} : (struct text){0};
-	if (key.len == 0 || key.len >= len || !utf8_is_valid(key.bytes, key.len)) {
+	if (!utf8_is_valid(key.bytes, key.len)) {
 		set->dropped++;
 		return;
 	}
@@ -136,11 +135,9 @@ static void add_named(struct attributes *set, const uint8_t *payload, uint32_t l
 
 static void add_keyed(struct attributes *set, const struct record_item *item, const uint8_t *payload)
 {
-	static const uint8_t sizes[] = {[ITEM_INT] = 8, [ITEM_BOOL] = 1, [ITEM_DOUBLE] = 8};
 	struct attribute *a;
 
-	if (item->key >= ATTR_N || table[item->key].item != item->type ||
-	    (item->type != ITEM_STRING && item->len != sizes[item->type])) {
+	if (table[item->key].item != item->type) {
 		set->dropped++;
 		return;
 	}

@@ -66,8 +66,9 @@ struct attributes {
 void attributes_begin(struct attributes *set, struct attribute *room, uint32_t cap);
 
 /*
- * Take in one item. A key that is there already is overwritten, except that array elements are appended. Items that
- * are no attributes are ignored; what is malformed, or of another type than its key, counts as dropped.
+ * Take in one valid item (items_valid()). A key that is there already is overwritten, except that array elements are appended. Items that
+ * are no attributes are ignored; a key that is not UTF-8, or a value of
+ * another type than its key's, counts as dropped.
  */
 void attributes_add_item(struct attributes *set, const struct record_item *item, const uint8_t *payload);
 void attributes_set_string(struct attributes *set, enum attr key, const char *text);

@@ -16,8 +16,8 @@ bool buffer_grow(struct buffer *b, size_t more)
 	}
 	while (cap - b->len < more)
 		cap *= 2;
-	if (cap == b->cap)
-		return true;
+	if (cap > b->limit)
+		cap = b->limit;
 	data = realloc(b->data, cap);
 	if (!data) {
 		b->full = true;

@@ -8,7 +8,8 @@
 #define OTLP_FLAG_IS_REMOTE 0x200u
 #define W3C_FLAGS (TRACE_FLAG_SAMPLED | TRACE_FLAG_RANDOM)
 
-const char *evidence_name(uint8_t evidence)
+/* The value of interspan.parent.evidence. */
+static const char *evidence_name(uint8_t evidence)
 {
 	static const char *const names[EVIDENCE_N] = {
 	    [EVIDENCE_ROOT] = "root",           [EVIDENCE_REMOTE] = "remote",     [EVIDENCE_STAMP] = "stamp",
@@ -17,7 +18,7 @@ const char *evidence_name(uint8_t evidence)
 	    [EVIDENCE_AMBIGUOUS] = "ambiguous",
 	};
 
-	return evidence < EVIDENCE_N ? names[evidence] : NULL;
+	return names[evidence];
 }
 
 static bool is_zero(const uint8_t *id, size_t len)
@@ -34,17 +35,14 @@ static uint32_t otlp_flags(uint8_t w3c, bool remote)
 	return (w3c & W3C_FLAGS) | OTLP_FLAG_HAS_IS_REMOTE | (remote ? OTLP_FLAG_IS_REMOTE : 0);
 }
 
-static void add_link(struct span *span, const uint8_t *payload, uint32_t len)
+static void add_link(struct span *span, const uint8_t *payload)
 {
 	struct span_link *link = &span->links[span->n_links];
 	struct record_link in;
 
-	if (len != sizeof(in) || span->n_links == SPAN_MAX_LINKS) {
-		span->dropped_links++;
-		return;
-	}
 	memcpy(&in, payload, sizeof(in));
-	if (is_zero(in.trace_id, sizeof(in.trace_id)) || is_zero(in.span_id, sizeof(in.span_id))) {
+	if (span->n_links == SPAN_MAX_LINKS || is_zero(in.trace_id, sizeof(in.trace_id)) ||
+	    is_zero(in.span_id, sizeof(in.span_id))) {
 		span->dropped_links++;
 		return;
 	}
@@ -79,7 +77,7 @@ static void event_open(struct event_reader *reader, struct span *span, const uin
 	uint64_t ns;
 
 	event_close(reader);
-	if (len <= sizeof(ns) || span->n_events == SPAN_MAX_EVENTS) {
+	if (len == sizeof(ns) || span->n_events == SPAN_MAX_EVENTS) {
 		span->dropped_events++;
 		reader->skip = true;
 		return;
@@ -117,7 +115,7 @@ static void read_items(struct span *span, const struct record *record, const str
 			span->status_text = text_clean(&span->texts, payload, item.len);
 			break;
 		case ITEM_LINK:
-			add_link(span, payload, item.len);
+			add_link(span, payload);
 			break;
 		case ITEM_EVENT:
 			event_open(&reader, span, payload, item.len, options->unix_offset_ns);
@@ -159,8 +157,8 @@ bool span_read(struct span *ret, const struct record *record, const struct span_
 	ret->end_unix_ns = record->end_ns + (uint64_t)options->unix_offset_ns;
 	if (ret->end_unix_ns < ret->start_unix_ns)
 		ret->end_unix_ns = ret->start_unix_ns;
-	ret->kind = record->kind >= SPAN_INTERNAL && record->kind <= SPAN_CLIENT ? record->kind : SPAN_INTERNAL;
-	ret->status = record->status <= STATUS_ERROR ? record->status : STATUS_UNSET;
+	ret->kind = record->kind;
+	ret->status = record->status;
 	ret->flags = otlp_flags(record->flags, !root && record->parent_remote);
 	read_items(ret, record, options);
 	ret->attributes.dropped += record->dropped_attrs;
@@ -168,7 +166,7 @@ bool span_read(struct span *ret, const struct record *record, const struct span_
 		ret->name = (struct text){(const uint8_t *)"unknown", 7};
 	if (ret->status != STATUS_ERROR)
 		ret->status_text.len = 0;
-	if (options->evidence && evidence_name(record->evidence))
+	if (options->evidence)
 		attributes_set_string(&ret->attributes, ATTR_INTERSPAN_PARENT_EVIDENCE, evidence_name(record->evidence));
 	return true;
 }

@@ -34,7 +34,7 @@ struct span {
 	struct text status_text;
 	uint64_t start_unix_ns;
 	uint64_t end_unix_ns;
-	uint32_t kind;   /* OTLP numbers, always valid ones */
+	uint32_t kind; /* OTLP's numbers are the record's */
 	uint32_t status;
 	uint32_t flags;
 	struct attributes attributes;
@@ -60,6 +60,3 @@ struct span_options {
  * span (an id is all zeros): receivers refuse a whole batch for one of those.
  */
 bool span_read(struct span *ret, const struct record *record, const struct span_options *options);
-
-/* The value of interspan.parent.evidence. */
-const char *evidence_name(uint8_t evidence);
