@@ -23,9 +23,6 @@
  * Context: one thread per struct consumer; makes system calls; allocates nothing.
  */
 
-/* A live consumer that neither sleeps nor called consumer_heartbeat() for this long may be taken over. */
-#define CONSUMER_STALE_MS 60000
-
 struct consumer_watch {
 	uint64_t owner;    /* the shard's owner word as last seen */
 	uint64_t since_ns; /* CLOCK_MONOTONIC when it was first seen so */
@@ -104,9 +101,9 @@ void consumer_rewind(struct consumer *c);
 bool consumer_is_empty(const struct consumer *c);
 
 enum consumer_wait {
-	WAIT_RECORD = 1, /* until there is a record that was not taken yet: an idle program is never woken */
-	WAIT_HALF = 2,   /* collecting a batch: until a shard is half full */
-	WAIT_FLUSH = 3,  /* backing off: until a flush is asked for */
+	WAIT_RECORD = SEGMENT_SLEEP_RECORD, /* until there is a record that was not taken yet: an idle program is never woken */
+	WAIT_HALF = SEGMENT_SLEEP_HALF,     /* collecting a batch: until a shard is half full */
+	WAIT_FLUSH = SEGMENT_SLEEP_FLUSH,   /* backing off: until a flush is asked for */
 };
 /*
  * Sleep until what the mode says, at most timeout_ms (negative: for ever). Every mode also ends when a flush that
