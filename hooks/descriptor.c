@@ -133,15 +133,6 @@ EXPORT int timerfd_create(clockid_t clock, int flags)
 	return fd;
 }
 
-EXPORT int timerfd_settime(int fd, int flags, const struct itimerspec *value, struct itimerspec *old_value)
-{
-	int result = REAL(timerfd_settime)(fd, flags, value, old_value);
-
-	if (result == 0 && engine_watches(fd))
-		engine_timer_armed(fd);
-	return result;
-}
-
 EXPORT int pipe(int fds[2])
 {
 	int result = REAL(pipe)(fds);

@@ -287,13 +287,20 @@ static size_t account(struct conn *c, const struct plan *p, size_t n)
 
 /* ---- following what is out ---- */
 
+static void response_is_over(struct conn *c)
+{
+	if (c->out.framing == HTTP1_TUNNEL)
+		http1_tunnel(&c->in);
+	server_response_done(c, c->out.body_bytes);
+}
+
 static void on_sent_event(struct conn *c, const struct http1_event *ev)
 {
 	if (c->role == CONN_SERVER) {
 		if (ev->type == HTTP1_HEAD)
 			server_response(c, &ev->head);
 		else if (ev->type == HTTP1_END)
-			server_response_done(c, c->out.body_bytes);
+			response_is_over(c);
 		return;
 	}
 	if (ev->type == HTTP1_HEAD) {
