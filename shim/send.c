@@ -13,6 +13,7 @@
 #include "shim/conn.h"
 #include "shim/engine.h"
 #include "shim/iov.h"
+#include "shim/process.h"
 #include "shim/propagation.h"
 #include "shim/protocols/proxy_preface.h"
 #include "shim/server.h"
@@ -483,6 +484,8 @@ static void woke_somebody(void)
 {
 	const struct window *w = &thread_self()->window;
 
+	if (!process_has_threads())
+		return; /* it wakes itself */
 	for (unsigned i = 0; i < w->n && i < WINDOW_MAX; i++)
 		exchange_handed_off(w->who[i]);
 }
