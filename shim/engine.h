@@ -101,9 +101,12 @@ void engine_thread_unstarted(struct thread_package *package);
  * array built in scratch (the caller's stack). Replaces TRACEPARENT, TRACESTATE and BAGGAGE where a context is current, and drops or adds
  * the preload as INTERSPAN_FOLLOW says. Never adds the preload to an environment that the program built without it
  * unless INTERSPAN_FOLLOW=all. What does not fit in scratch is left as the program gave it.
+ * Without scratch (NULL) it only answers whether it needs one: envp, or NULL when something is to change. Small stacks
+ * (16 KiB threads exec too) so pay for an array only when it is used, and for one that fits their environment.
  */
 struct exec_scratch {
-	char *envp[1024];
+	char **envp;     /* room for envp_max entries, the closing NULL among them */
+	size_t envp_max;
 	char text[2048];
 };
 char *const *engine_exec_environment(const char *path, char *const *envp, struct exec_scratch *scratch);
@@ -116,7 +119,12 @@ void engine_identity_changing(enum identity_change change);
 /* After it succeeded. */
 void engine_identity_changed(enum identity_change change);
 
-void engine_module_loaded(void); /* a dlopen succeeded: runtimes may have arrived */
+/*
+ * This thread has called dlopen since the last time: runtimes may have arrived. dlopen itself must be left by a jump,
+ * since libc takes the RUNPATH and the namespace from its return address, so this comes later: before the thread's next
+ * dlopen, wait, thread creation, or the next descriptor that it opens. The load may have failed.
+ */
+void engine_module_loaded(void);
 void engine_uring_seen(void);    /* io_uring_setup: I/O may bypass us from now on; elimination rules go off */
 
 /* ---- names ---- */
