@@ -13,11 +13,18 @@ void tell_duplicated(int old_fd, int new_fd)
 		engine_duplicated(old_fd, new_fd);
 }
 
-EXPORT int close(int fd)
+WATCHED int watched_close(int fd)
 {
 	if (engine_watches(fd))
 		engine_closing(fd);
 	return REAL(close)(fd);
+}
+
+EXPORT int close(int fd)
+{
+	if (PASSES(fd, close))
+		return real.close(fd);
+	return watched_close(fd);
 }
 
 EXPORT int close_range(unsigned first, unsigned last, int flags)

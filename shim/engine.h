@@ -67,7 +67,7 @@ struct sending {
 	const struct sockaddr *addr;
 	socklen_t addr_len;
 };
-/* Call only when engine_watches(s->fd). */
+/* For a descriptor that the engine does not know (closed meanwhile; or called before the constructor): plain(). */
 ssize_t engine_send(const struct sending *s);
 /* sendfile, splice: n bytes went out of fd unseen (n <= 0: nothing). */
 void engine_sent_unseen(int fd, ssize_t n);
