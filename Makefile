@@ -28,7 +28,7 @@ EXPORT_SRC := $(wildcard export/*.c)
 AGENT_SRC := $(wildcard export/agent*.c)
 PLUGIN_OBJ := $(patsubst %.c,$(B)/plugin.o/%.o,$(filter-out $(AGENT_SRC),$(EXPORT_SRC))) $(B)/plugin.o/otlp.pb-c.o
 # What the plug-in and the agent share with the shim.
-SHARED_SRC := shim/record.c shim/segment.c shim/config.c shim/log.c shim/stats.c
+SHARED_SRC := $(addprefix shim/,record.c segment.c task.c rundir.c config.c log.c stats.c)
 EXPORT_LIBS := -lcurl -lprotobuf-c -lz
 
 all: $(B)/libinterspan.so $(B)/libinterspan-export.so $(B)/interspan-agent $(B)/interspan-inspect ## build everything
