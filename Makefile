@@ -37,9 +37,12 @@ $(B)/libinterspan.so: $(SHIM_OBJ) $(B)/shim.map
 	$(call msg,LINK,$@)
 	$(Q)$(CC) $(SAN) -shared -o $@ $(SHIM_OBJ) -Wl,--version-script=$(B)/shim.map -Wl,-Bsymbolic $(LD_COMMON)
 
+# Version nodes for the names that need one. All other exports are unversioned, which no script can say beside named nodes:
+# the hooks' own visibility makes them, and scripts/check-symbols compares the result with real.def.
 $(B)/shim.map: shim/real.def
 	@mkdir -p $(@D)
-	$(Q)(echo '{ global:'; sed -n 's/^HOOK(\([a-zA-Z0-9_]*\)).*/\1;/p' $<; echo 'local: *; };') >$@
+	$(Q)sed -n 's/^HOOK_AT(\([a-zA-Z0-9_]*\), \(.*\))$$/\2 \1/p' $< | sort | awk '$$1 != node { if (node) print "};"; \
+		node = $$1; print node " {" } { print "\t" $$2 ";" } END { print "};" }' >$@
 
 $(B)/libinterspan-export.so: $(PLUGIN_OBJ) $(SHARED_SRC:%.c=$(B)/plugin.o/%.o)
 	$(call msg,LINK,$@)
@@ -49,10 +52,10 @@ $(B)/interspan-agent: $(AGENT_SRC:%.c=$(B)/plugin.o/%.o) $(PLUGIN_OBJ) $(SHARED_
 	$(call msg,LINK,$@)
 	$(Q)$(CC) $(SAN) -o $@ $^ $(EXPORT_LIBS)
 
-$(B)/interspan-inspect: scripts/inspect.c
+$(B)/interspan-inspect: $(wildcard scripts/inspect*.c) scripts/inspect.h shim/real.def
 	$(call msg,CC,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(BASE) -o $@ $<
+	$(Q)$(CC) $(BASE) -o $@ $(filter %.c,$^)
 
 $(B)/shim.o/%.o: %.c
 	$(call msg,CC,$<)
