@@ -174,16 +174,15 @@ static enum batch_end drain_batch(struct drain *d)
 	uint32_t spans = 0, invalid = 0;
 	bool more = n == d->max_spans || d->batch.cap - d->batch.len < RECORD_MAX_BYTES;
 
-	if (n == 0 && d->batch.invalid == 0)
+	if (n == 0)
 		return BATCH_LAST;
-	if (n)
-		spans = exporter_encode(d->exporter, d->consumer, &d->batch, &invalid);
+	spans = exporter_encode(d->exporter, d->consumer, &d->batch, &invalid);
 	if (spans && !deliver(d, &delivery)) {
 		if (!d->lost)
 			consumer_rewind(d->consumer);
 		return BATCH_STOPPED;
 	}
-	if (!settle(d, spans, invalid + d->batch.invalid, &delivery))
+	if (!settle(d, spans, invalid, &delivery))
 		return BATCH_STOPPED;
 	return more ? BATCH_MORE : BATCH_LAST;
 }

@@ -129,8 +129,7 @@ void metrics_begin(struct metrics *metrics, const struct exporter *exporter)
 
 	*metrics = (struct metrics){.body = BUFFER(1u << 20), .begun_ns = clock_monotonic_ns()};
 	metrics->sent_ns = metrics->begun_ns;
-	metrics->enabled = exporter->kind == EXPORTER_OTLP && !config_is(settings->metrics_exporter, "none") &&
-			   endpoint_read(&metrics->endpoint, settings, SIGNAL_METRICS, exporter->log) == 0;
+	metrics->enabled = exporter->kind == EXPORTER_OTLP && !config_is(settings->metrics_exporter, "none");
 }
 
 void metrics_end(struct metrics *metrics)
@@ -155,6 +154,13 @@ static void read_values(struct metrics_values *values, const struct drain *drain
 	values->start_unix_ns = values->now_unix_ns;
 	if (consumer_process(drain->consumer, 0, &first) && first.start_time && encoder->boot_unix_s)
 		values->start_unix_ns = resource_time_ns(encoder->boot_unix_s, first.start_time);
+}
+
+/* What is wrong with the settings was said when the endpoint for traces was read. */
+static void say_nothing(int level, const char *text)
+{
+	(void)level;
+	(void)text;
 }
 
 static void post(struct metrics *metrics, struct drain *drain)
@@ -186,5 +192,8 @@ void metrics_send(struct metrics *metrics, struct drain *drain, bool flushed)
 	if (!metrics->enabled || now - metrics->begun_ns < interval || (!flushed && now - metrics->sent_ns < interval))
 		return;
 	metrics->sent_ns = now;
-	post(metrics, drain);
+	if (!metrics->endpoint.url)
+		metrics->enabled = endpoint_read(&metrics->endpoint, drain->config, SIGNAL_METRICS, say_nothing) == 0;
+	if (metrics->enabled)
+		post(metrics, drain);
 }

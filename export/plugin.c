@@ -27,27 +27,35 @@ const char *interspan_export_version(void)
 	return INTERSPAN_VERSION;
 }
 
-int interspan_export_prepare(struct export_host *host)
+/* The exporter is only shown to a forked child once it is whole. */
+static int make_exporter(struct export_host *host)
 {
+	struct exporter *exporter;
 	int error;
 
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+		return -ENOMEM;
+	exporter = calloc(1, sizeof(*exporter));
+	error = exporter ? exporter_prepare(exporter, host->config, getpid(), host->log) : -ENOMEM;
+	if (error)
+		free(exporter);
+	else
+		plugin.exporter = exporter;
+	return error;
+}
+
+int interspan_export_prepare(struct export_host *host)
+{
+	int error = 0;
+
 	if (plugin.exporter && plugin.pid != getpid())
-		exporter_forget_descriptors(plugin.exporter);
+		exporter_after_fork(plugin.exporter);
 	plugin.pid = getpid();
-	if (!plugin.exporter) {
-		if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-			return -ENOMEM;
-		plugin.exporter = calloc(1, sizeof(*plugin.exporter));
-		error = plugin.exporter ? exporter_prepare(plugin.exporter, host->config, getpid(), host->log) : -ENOMEM;
-		if (error) {
-			free(plugin.exporter);
-			plugin.exporter = NULL;
-			return error;
-		}
-	}
-	if (host->may_create_files)
+	if (!plugin.exporter)
+		error = make_exporter(host);
+	if (!error && host->may_create_files)
 		exporter_open_output(plugin.exporter);
-	return 0;
+	return error;
 }
 
 /* What the helper thread does besides its own segment. */
@@ -111,6 +119,7 @@ static void run_drain(struct export_host *host, struct consumer *consumer)
 		exit_guard_leave();
 	}
 	metrics_end(&run.metrics);
+	exporter_close_output(exporter);
 	free(room);
 }
 

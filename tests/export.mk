@@ -18,14 +18,16 @@ $(XT)/$(1): tests/unit/$(1).c $$(XT_SRC_$(1)) $(wildcard export/*.h shim/*.h shi
 endef
 $(foreach t,$(XT_UNITS),$(eval $(call XT_RULE,$(t))))
 
+XT_SEGMENT := $(patsubst %.c,$(B)/plugin.o/%.o,$(sort $(SHARED_SRC) shim/segment_file.c shim/resource.c shim/container.c))
 XT_PY := /usr/bin/python3 -B -m pytest -q -p no:cacheprovider
 
-$(XT)/segment_writer: tests/apps/segment_writer.c $(SHARED_SRC:%.c=$(B)/plugin.o/%.o) $(B)/plugin.o/export/consumer.o
+$(XT)/segment_writer: tests/apps/segment_writer.c $(XT_SEGMENT) $(B)/plugin.o/export/consumer.o \
+		$(B)/plugin.o/export/consumer_take.o
 	$(call msg,LINK,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BASE) -o $@ $^ -lpthread
 
-$(B)/bench_export: tests/bench/bench_export.c $(PLUGIN_OBJ) $(SHARED_SRC:%.c=$(B)/plugin.o/%.o)
+$(B)/bench_export: tests/bench/bench_export.c $(PLUGIN_OBJ) $(XT_SEGMENT)
 	$(call msg,LINK,$@)
 	$(Q)$(CC) $(BASE) -o $@ $^ $(EXPORT_LIBS) -lpthread
 

@@ -118,7 +118,7 @@ class Writer:
 
 
 def ids(spans):
-    return [span["span_id"] for span in spans]
+    return [span["trace_id"] + span["span_id"] for span in spans]
 
 
 def assert_each_once(spans, n):
@@ -436,7 +436,6 @@ def test_exit_under_tls_flushes_before_the_library_goes(tmp_path, certificates):
         with Writer(tmp_path, collector.url, **settings) as writer:
             writer.write(10)
             writer.start()
-            wait_until(lambda: "consumer" and (tmp_path / "log").parent)
             writer.ask("flush 20000")
             writer.write(10)
             writer.tell("exit")
@@ -680,6 +679,66 @@ def resolves_to_loopback(name):
         return socket.gethostbyname(name) == "127.0.0.1"
     except OSError:
         return False
+
+
+# ---- our own counters as metrics ----
+
+
+def points(metrics, name):
+    return {tuple(sorted(attributes.items())): value for value, attributes in metrics[name]}
+
+
+def test_counters_are_exported_as_metrics(tmp_path, collector):
+    with Writer(tmp_path, collector.url, OTEL_METRIC_EXPORT_INTERVAL=10) as writer:
+        writer.start()
+
+        def all_are_told():
+            writer.write(1)
+            return collector.metrics and points(collector.metrics[-1], "interspan.exported")[()] >= 10
+
+        wait_until(all_are_told)
+    metrics = collector.metrics[-1]
+    exported = points(metrics, "otel.sdk.exporter.span.exported")
+    assert exported[(("otel.component.type", "otlp_http_span_exporter"),)] >= 10
+    assert exported[(("error.type", "rejected"),)] == 0
+    started = points(metrics, "otel.sdk.span.started")
+    assert started[(("otel.span.sampling_result", "RECORD_AND_SAMPLE"),)] >= 10
+    assert points(metrics, "interspan.written")[()] >= 10
+    assert collector.errors == []
+    assert [r["path"] for r in collector.requests if "metrics" in r["path"]][0] == "/v1/metrics"
+
+
+@pytest.mark.parametrize("settings", [{"OTEL_METRICS_EXPORTER": "none"}, {}])
+def test_no_metrics_where_none_are_wanted(tmp_path, collector, settings):
+    """By setting, and where only traces were given an endpoint."""
+    base = collector.url
+    if not settings:
+        settings = {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": collector.url}
+        base = ""
+    with Writer(tmp_path, base, OTEL_METRIC_EXPORT_INTERVAL=1, **settings) as writer:
+        writer.start()
+        for n in range(1, 6):
+            writer.write(1)
+            writer.settled(n)
+        assert writer.ask("flush 20000") == "flushed"
+        assert writer.ask("flush 20000") == "flushed"
+    assert collector.metrics == []
+
+
+def test_a_collector_of_traces_only_is_asked_for_metrics_once(tmp_path):
+    class TracesOnly(Collector):
+        def take(self, handler, body):
+            return {"status": 404} if handler.path.endswith("/v1/metrics") else {}
+
+    with TracesOnly() as collector:
+        with Writer(tmp_path, collector.url, OTEL_METRIC_EXPORT_INTERVAL=1) as writer:
+            writer.start()
+            for n in range(1, 11):
+                writer.write(1)
+                writer.settled(n)
+            assert writer.ask("flush 20000") == "flushed"
+        assert len([r for r in collector.requests if "metrics" in r["path"]]) == 1
+    assert writer.log() == []
 
 
 # ---- file and console ----
