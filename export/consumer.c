@@ -140,8 +140,6 @@ void consumer_resign(struct consumer *c)
 		atomic_compare_exchange_strong(&c->header->consumer, &word, 0);
 	c->word = 0;
 	consumer_rewind(c);
-	/* Who waits for a flush waits in vain now. */
-	sys_futex_wake(&c->header->flushed, INT32_MAX);
 }
 
 /* Give back what a burst has left behind, beyond a little. In an empty shard that we have claimed. */
@@ -224,8 +222,7 @@ void consumer_flush_done(struct consumer *c, uint32_t flush)
 
 void consumer_set_collector_down(struct consumer *c, bool down)
 {
-	if (atomic_exchange(&c->header->collector_down, down) != down && down)
-		sys_futex_wake(&c->header->flushed, INT32_MAX);
+	atomic_store(&c->header->collector_down, down);
 }
 
 void consumer_count(struct consumer *c, enum stat_id stat, uint64_t n)

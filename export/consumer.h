@@ -18,7 +18,7 @@
  *
  * Everything in a segment may have been written by a broken or hostile process of the same user. Sizes are read once and checked
  * against the mapping, positions and records are checked on private copies, and the worst that bad contents
- * can do is lose spans, counted as dropped.invalid.
+ * can do is lose spans, which the batch says and the caller counts as dropped.invalid.
  *
  * Context: one thread per struct consumer; makes system calls; allocates nothing.
  */
@@ -55,7 +55,7 @@ struct consumer_batch {
 	size_t cap;     /* at least RECORD_MAX_BYTES */
 	size_t len;     /* bytes used: n valid records, back to back */
 	uint32_t n;
-	uint32_t invalid; /* records left out because they did not hold together */
+	uint32_t invalid; /* records left out because they did not hold together: the caller's to count */
 	uint64_t to[SEGMENT_MAX_SHARDS]; /* releasing it frees each shard up to here */
 };
 
@@ -120,7 +120,7 @@ void consumer_wait(struct consumer *c, enum consumer_wait mode, int timeout_ms, 
 bool consumer_flush_wanted(struct consumer *c, uint32_t *ret_flush);
 /* Everything that was in the segment when this flush was asked for is delivered or dropped: wake who waits for it. */
 void consumer_flush_done(struct consumer *c, uint32_t flush);
-/* While true, nobody waits for a flush at exit. Waiters of now are woken. */
+/* While true, nobody waits for a flush at exit. */
 void consumer_set_collector_down(struct consumer *c, bool down);
 
 /* Count for the consumer (STAT_EXPORTED, STAT_DROPPED_REJECTED, ...). */

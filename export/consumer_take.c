@@ -174,8 +174,6 @@ uint32_t consumer_take(struct consumer *c, struct consumer_batch *batch, uint32_
 		/* What was skipped is all there was. */
 		c->in_flight++;
 		consumer_release(c, batch);
-	} else {
-		consumer_count(c, STAT_DROPPED_INVALID, batch->invalid);
 	}
 	return batch->n;
 }
@@ -253,8 +251,6 @@ bool consumer_release(struct consumer *c, const struct consumer_batch *batch)
 		atomic_store_explicit(&c->header->shards[i].tail, c->tail[i], memory_order_release);
 		rewind_if_empty(c, i);
 	}
-	if (batch->invalid != 0)
-		consumer_count(c, STAT_DROPPED_INVALID, batch->invalid);
 	if (c->in_flight != 0)
 		c->in_flight--;
 	reap_processes(c);

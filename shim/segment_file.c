@@ -250,16 +250,6 @@ int segment_join(struct segment *segment)
 	return join_table(segment, task_start_time((uint32_t)sys_getpid()));
 }
 
-static bool is_empty(const struct segment *segment)
-{
-	uint32_t i;
-
-	for (i = 0; i < segment->n_shards; i++)
-		if (atomic_load(&segment->header->shards[i].head) != atomic_load(&segment->header->shards[i].tail))
-			return false;
-	return true;
-}
-
 static bool has_others(const struct segment *segment)
 {
 	uint32_t i;
@@ -280,6 +270,6 @@ void segment_leave(struct segment *segment)
 	if (atomic_load(&segment->header->processes[segment->process].pid) != (uint32_t)sys_getpid())
 		return;
 	atomic_store(&segment->header->processes[segment->process].left, 1);
-	if (segment->path[0] != '\0' && is_empty(segment) && !has_others(segment))
+	if (segment->path[0] != '\0' && segment_is_empty(segment) && !has_others(segment))
 		sys_unlink(segment->path);
 }
