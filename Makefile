@@ -25,9 +25,10 @@ LD_COMMON := -Wl,-z,now,-z,relro,-z,noexecstack,-z,nodelete -Wl,-z,defs -Wl,--ex
 SHIM_SRC := $(wildcard shim/*.c shim/protocols/*.c hooks/*.c hooks/runtimes/*.c)
 SHIM_OBJ := $(SHIM_SRC:%.c=$(B)/shim.o/%.o)
 EXPORT_SRC := $(wildcard export/*.c)
-PLUGIN_OBJ := $(patsubst %.c,$(B)/plugin.o/%.o,$(filter-out export/agent.c,$(EXPORT_SRC))) $(B)/plugin.o/otlp.pb-c.o
+AGENT_SRC := $(wildcard export/agent*.c)
+PLUGIN_OBJ := $(patsubst %.c,$(B)/plugin.o/%.o,$(filter-out $(AGENT_SRC),$(EXPORT_SRC))) $(B)/plugin.o/otlp.pb-c.o
 # What the plug-in and the agent share with the shim.
-SHARED_SRC := shim/record.c shim/segment.c shim/config.c shim/log.c shim/stats.c
+SHARED_SRC := $(addprefix shim/,record.c segment.c task.c rundir.c config.c log.c stats.c)
 EXPORT_LIBS := -lcurl -lprotobuf-c -lz
 
 all: $(B)/libinterspan.so $(B)/libinterspan-export.so $(B)/interspan-agent $(B)/interspan-inspect ## build everything
@@ -47,7 +48,7 @@ $(B)/libinterspan-export.so: $(PLUGIN_OBJ) $(SHARED_SRC:%.c=$(B)/plugin.o/%.o)
 	$(call msg,LINK,$@)
 	$(Q)$(CC) $(SAN) -shared -o $@ $^ -Wl,--version-script=export/plugin.map $(LD_COMMON) $(EXPORT_LIBS)
 
-$(B)/interspan-agent: $(B)/plugin.o/export/agent.o $(PLUGIN_OBJ) $(SHARED_SRC:%.c=$(B)/plugin.o/%.o)
+$(B)/interspan-agent: $(AGENT_SRC:%.c=$(B)/plugin.o/%.o) $(PLUGIN_OBJ) $(SHARED_SRC:%.c=$(B)/plugin.o/%.o)
 	$(call msg,LINK,$@)
 	$(Q)$(CC) $(SAN) -o $@ $^ $(EXPORT_LIBS)
 

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "export/drain.h"
 
-#include <errno.h>
-#include <stdlib.h>
-
 #include "export/retry.h"
 #include "shim/clock.h"
 
@@ -14,28 +11,20 @@
 /* No exit waits this long, so none need begin to. */
 #define SLOW_MS 500
 #define BACK_OFF_SLICE_MS 5000
-/* Bytes of records in a request: some receivers take 4 MB at most, and the encoding is about as large. */
-#define BATCH_BYTES (2u << 20)
 
-int drain_begin(struct drain *d)
+void drain_begin(struct drain *d, uint8_t *room)
 {
 	int64_t max = d->config->bsp_max_export_batch_size;
+	int64_t queue = d->config->bsp_max_queue_size;
 
-	if (max > d->config->bsp_max_queue_size)
-		max = d->config->bsp_max_queue_size < 512 ? d->config->bsp_max_queue_size : 512;
+	if (max > queue)
+		max = queue < 512 ? queue : 512;
 	d->max_spans = (uint32_t)max;
 	d->beat_ns = clock_monotonic_ns();
 	d->stopped_ns = 0;
-	d->flush_wanted = d->down = d->lost = d->reached = false;
-	d->batch = (struct consumer_batch){.cap = BATCH_BYTES};
-	d->batch.bytes = aligned_alloc(64, BATCH_BYTES);
-	return d->batch.bytes ? 0 : -ENOMEM;
-}
-
-void drain_end(struct drain *d)
-{
-	free(d->batch.bytes);
-	d->batch.bytes = NULL;
+	d->flush_wanted = d->lost = d->reached = false;
+	d->down = atomic_load(&d->consumer->header->collector_down) != 0;
+	d->batch = (struct consumer_batch){.bytes = room, .cap = DRAIN_ROOM};
 }
 
 static uint32_t stop_level(const struct drain *d)
@@ -162,6 +151,7 @@ static bool deliver(struct drain *d, struct delivery *delivery)
 		set_down(d, delivery->outcome == DELIVERY_RETRY);
 		if (delivery->outcome == DELIVERY_REFUSED)
 			return true;
+		d->retry_after_ms = delivery->retry_after_ms;
 		if (d->no_retry)
 			return false;
 		if (!back_off(d, retry_next_ms(&retry, delivery->retry_after_ms,

@@ -21,6 +21,7 @@ struct drain {
 	void (*caught_up)(void *arg);
 	void *arg;
 	bool no_retry; /* give up, with the spans left where they are, where one would back off */
+	uint32_t retry_after_ms; /* no_retry: how long the receiver asked to be left alone */
 	/* Private. */
 	struct consumer_batch batch;
 	uint32_t max_spans;
@@ -33,9 +34,14 @@ struct drain {
 	bool reached;        /* something was delivered */
 };
 
-/* Returns 0 or -ENOMEM. What is not private is filled in by the caller. */
-int drain_begin(struct drain *drain);
-void drain_end(struct drain *drain);
+/* Bytes of records in a request: some receivers take 4 MB at most, and the encoding is about as large. */
+#define DRAIN_ROOM (2u << 20)
+
+/*
+ * What is not private is filled in by the caller. room: DRAIN_ROOM bytes, 8-aligned, in use during drain_all() and
+ * drain_run() only.
+ */
+void drain_begin(struct drain *drain, uint8_t *room);
 
 /* Deliver everything that is there now. False: stopped, or taken over, with spans left. */
 bool drain_all(struct drain *drain);

@@ -28,7 +28,7 @@ static enum exporter_kind choose_kind(const char *name, log_fn *log)
 	return EXPORTER_OTLP;
 }
 
-int exporter_prepare(struct exporter *exporter, const struct config *settings, log_fn *log)
+int exporter_prepare(struct exporter *exporter, const struct config *settings, pid_t owner, log_fn *log)
 {
 	int error = 0;
 
@@ -41,7 +41,7 @@ int exporter_prepare(struct exporter *exporter, const struct config *settings, l
 	exporter->kind = choose_kind(settings->traces_exporter, log);
 	encoder_begin(&exporter->encoder, exporter->kind == EXPORTER_OTLP ? ENCODING_PROTOBUF : ENCODING_JSON,
 		      settings->evidence != 0);
-	file_begin(&exporter->file, settings, exporter->kind == EXPORTER_CONSOLE);
+	file_begin(&exporter->file, settings, owner, exporter->kind == EXPORTER_CONSOLE);
 	if (exporter->kind == EXPORTER_OTLP)
 		error = endpoint_read(&exporter->endpoint, settings, SIGNAL_TRACES, log);
 	if (exporter->kind == EXPORTER_OTLP && !error)

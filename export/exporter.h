@@ -37,9 +37,9 @@ struct exporter {
 
 /*
  * Read the settings, and what may be out of reach later: certificates, the collector's address, the working directory.
- * Opens no descriptor that stays open. Returns 0 or -ENOMEM.
+ * Opens no descriptor that stays open. owner: whose spans they are, for the default file name. Returns 0 or -ENOMEM.
  */
-int exporter_prepare(struct exporter *exporter, const struct config *settings, log_fn *log);
+int exporter_prepare(struct exporter *exporter, const struct config *settings, pid_t owner, log_fn *log);
 /* Open the file, where spans go to one. The calling thread is the one that will deliver. */
 void exporter_open_output(struct exporter *exporter);
 /* Release everything. */

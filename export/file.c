@@ -15,7 +15,7 @@
 /* struct delivery: kind of trouble = this plus errno. */
 #define KIND_FILE 3000
 
-void file_begin(struct file *file, const struct config *settings, bool console)
+void file_begin(struct file *file, const struct config *settings, pid_t owner, bool console)
 {
 	char cwd[2048] = "";
 
@@ -31,7 +31,7 @@ void file_begin(struct file *file, const struct config *settings, bool console)
 	if (settings->trace_file[0])
 		snprintf(file->path, sizeof(file->path), "%s%s%.2000s", cwd, cwd[0] ? "/" : "", settings->trace_file);
 	else
-		snprintf(file->path, sizeof(file->path), "%s/interspan-%d.jsonl", cwd, getpid());
+		snprintf(file->path, sizeof(file->path), "%s/interspan-%d.jsonl", cwd, owner);
 }
 
 /*

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include <sys/types.h>
+
 #include "export/delivery.h"
 #include "shim/config.h"
 
@@ -18,10 +20,10 @@ struct file {
 };
 
 /*
- * Where the lines go. The console is the program's standard output. The default name, and a relative one, are
- * resolved against the working directory of now; nothing is opened yet.
+ * Where the lines go. The console is the program's standard output. The default name (interspan-<owner>.jsonl),
+ * and a relative one, are resolved against the working directory of now; nothing is opened yet.
  */
-void file_begin(struct file *file, const struct config *settings, bool console);
+void file_begin(struct file *file, const struct config *settings, pid_t owner, bool console);
 /* Open it, if it is not open. Returns 0 or -errno. */
 int file_open(struct file *file);
 void file_close(struct file *file);

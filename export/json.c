@@ -62,7 +62,7 @@ static void put_escape(struct buffer *b, uint8_t c)
 }
 
 /* RFC 8259 section 7. The text is valid UTF-8 already. */
-static void put_text(struct buffer *b, struct text text)
+void json_put_text(struct buffer *b, struct text text)
 {
 	uint32_t start = 0;
 
@@ -82,7 +82,7 @@ static void put_text(struct buffer *b, struct text text)
 
 static void put_chars(struct buffer *b, const char *text)
 {
-	put_text(b, (struct text){(const uint8_t *)text, (uint32_t)strlen(text)});
+	json_put_text(b, (struct text){(const uint8_t *)text, (uint32_t)strlen(text)});
 }
 
 /* A text that reads back as the same double. The calling thread's locale is "C" (export/plugin.c). */
@@ -109,7 +109,7 @@ static void put_strings(struct buffer *b, const struct attribute *a, const struc
 		if (i != a->strings.first)
 			LITERAL(b, ",");
 		LITERAL(b, "{\"stringValue\":");
-		put_text(b, elements->list[i].text);
+		json_put_text(b, elements->list[i].text);
 		LITERAL(b, "}");
 	}
 	LITERAL(b, "]}}");
@@ -120,7 +120,7 @@ static void put_value(struct buffer *b, const struct attribute *a, const struct 
 	switch (a->type) {
 	case VALUE_STRING:
 		LITERAL(b, "{\"stringValue\":");
-		put_text(b, a->text);
+		json_put_text(b, a->text);
 		LITERAL(b, "}");
 		break;
 	case VALUE_INT:
@@ -149,7 +149,7 @@ static void put_attributes(struct buffer *b, const struct attribute *list, uint3
 		if (i)
 			LITERAL(b, ",");
 		LITERAL(b, "{\"key\":");
-		put_text(b, list[i].key);
+		json_put_text(b, list[i].key);
 		LITERAL(b, ",\"value\":");
 		put_value(b, &list[i], elements);
 		LITERAL(b, "}");
@@ -179,7 +179,7 @@ static void put_events(struct buffer *b, const struct span *span)
 		LITERAL(b, "{\"timeUnixNano\":\"");
 		put_uint(b, event->unix_ns);
 		LITERAL(b, "\",\"name\":");
-		put_text(b, event->name);
+		json_put_text(b, event->name);
 		if (event->n) {
 			LITERAL(b, ",\"attributes\":");
 			put_attributes(b, span->event_attributes + event->first, event->n, &span->elements);
@@ -216,7 +216,7 @@ static void put_status(struct buffer *b, const struct span *span)
 	LITERAL(b, ",\"status\":{");
 	if (span->status_text.len) {
 		LITERAL(b, "\"message\":");
-		put_text(b, span->status_text);
+		json_put_text(b, span->status_text);
 		LITERAL(b, ",");
 	}
 	LITERAL(b, "\"code\":");
@@ -238,7 +238,7 @@ static void put_identity(struct buffer *b, const struct span *span)
 	put_uint(b, span->flags);
 	if (span->tracestate.len) {
 		LITERAL(b, ",\"traceState\":");
-		put_text(b, span->tracestate);
+		json_put_text(b, span->tracestate);
 	}
 }
 
@@ -249,7 +249,7 @@ void json_add(struct buffer *b, struct json_state *state, const struct span *spa
 	state->first_span = false;
 	put_identity(b, span);
 	LITERAL(b, ",\"name\":");
-	put_text(b, span->name);
+	json_put_text(b, span->name);
 	LITERAL(b, ",\"kind\":");
 	put_uint(b, span->kind);
 	LITERAL(b, ",\"startTimeUnixNano\":\"");

@@ -22,3 +22,5 @@ void json_group_begin(struct buffer *b, struct json_state *state, const struct r
 void json_add(struct buffer *b, struct json_state *state, const struct span *span);
 void json_group_end(struct buffer *b, struct json_state *state);
 void json_end(struct buffer *b);
+/* A JSON string. The text must be UTF-8. */
+void json_put_text(struct buffer *b, struct text text);

@@ -10,6 +10,7 @@
 
 #include "export/exit_guard.h"
 #include "export/segments.h"
+#include "shim/rundir.h"
 
 /*
  * Everything here runs on the helper thread of somebody's process (prepare: on the thread that is about to change
@@ -36,7 +37,7 @@ int interspan_export_prepare(struct export_host *host)
 		if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 			return -ENOMEM;
 		plugin.exporter = calloc(1, sizeof(*plugin.exporter));
-		error = plugin.exporter ? exporter_prepare(plugin.exporter, host->config, host->log) : -ENOMEM;
+		error = plugin.exporter ? exporter_prepare(plugin.exporter, host->config, getpid(), host->log) : -ENOMEM;
 		if (error) {
 			free(plugin.exporter);
 			plugin.exporter = NULL;
@@ -59,15 +60,19 @@ static bool own_can_wait(void *arg)
 static void visit_orphans(void *arg)
 {
 	struct drain proto = *(struct drain *)arg;
-	int dir = segments_open_dir();
+	uint8_t *room = malloc(DRAIN_ROOM);
+	int dir = rundir_open();
 
-	if (dir < 0)
-		return;
+	if (dir < 0 || !room)
+		goto out;
 	proto.meanwhile = own_can_wait;
 	proto.caught_up = NULL;
 	proto.no_retry = true;
-	segments_drain_orphans(dir, &proto);
-	close(dir);
+	segments_drain_orphans(dir, &proto, room);
+out:
+	if (dir >= 0)
+		close(dir);
+	free(room);
 }
 
 static void run(struct export_host *host, struct consumer *consumer)
@@ -78,17 +83,20 @@ static void run(struct export_host *host, struct consumer *consumer)
 	    .config = host->config,
 	    .stop = host->stop,
 	};
+	uint8_t *room = malloc(DRAIN_ROOM);
 
 	/* A file and the console are this program's own; the collector is everybody's. */
 	if (plugin.exporter->kind == EXPORTER_OTLP)
 		drain.caught_up = visit_orphans;
 	drain.arg = &drain;
-	if (drain_begin(&drain) == 0 &&
-	    exit_guard_enter(host, plugin.exporter->kind == EXPORTER_OTLP && plugin.exporter->endpoint.tls)) {
+	if (!room)
+		return;
+	drain_begin(&drain, room);
+	if (exit_guard_enter(host, plugin.exporter->kind == EXPORTER_OTLP && plugin.exporter->endpoint.tls)) {
 		drain_run(&drain);
 		exit_guard_leave();
 	}
-	drain_end(&drain);
+	free(room);
 }
 
 void interspan_export_run(struct export_host *host)

@@ -4,28 +4,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-int segments_open_dir(void)
-{
-	char path[64];
-	struct stat st;
-	int fd;
-
-	snprintf(path, sizeof(path), "/dev/shm/interspan-%u", geteuid());
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &st) != 0 || st.st_uid != geteuid() || (st.st_mode & 022)) {
-		close(fd);
-		return -EPERM;
-	}
-	return fd;
-}
 
 static bool is_segment_name(const char *name)
 {
@@ -55,8 +35,18 @@ int segments_each(int dir, bool (*each)(void *arg, int dir, const char *name), v
 	return 0;
 }
 
+bool segments_retire(struct consumer *consumer, int dir, const char *name)
+{
+	/* The writers first: what is empty now may not be so before they are gone. */
+	if (consumer_has_writers(consumer) || !consumer_is_empty(consumer))
+		return false;
+	unlinkat(dir, name, 0);
+	return true;
+}
+
 struct orphan_search {
 	const struct drain *proto;
+	uint8_t *room;
 	struct orphan_counts counts;
 };
 
@@ -65,19 +55,16 @@ static bool drain_orphan(void *arg, int dir, const char *name)
 	struct orphan_search *search = arg;
 	struct drain drain = *search->proto;
 	struct consumer consumer;
-	bool done = false;
+	bool done;
 
 	if (consumer_open(&consumer, dir, name) != 0)
 		return true;
 	if (!consumer_has_writers(&consumer) && consumer_claim(&consumer) == 0) {
-		search->counts.found++;
 		drain.consumer = &consumer;
-		done = drain_begin(&drain) == 0 && drain_all(&drain) && consumer_is_empty(&consumer);
-		/* Only now, and once more: a process that was forked from a writer may have joined. */
-		if (done && !consumer_has_writers(&consumer))
-			unlinkat(dir, name, 0);
-		drain_end(&drain);
+		drain_begin(&drain, search->room);
+		done = drain_all(&drain) && segments_retire(&consumer, dir, name);
 		consumer_resign(&consumer);
+		search->counts.found++;
 		search->counts.drained += done;
 		search->counts.left += !done;
 	}
@@ -85,9 +72,9 @@ static bool drain_orphan(void *arg, int dir, const char *name)
 	return !drain.stop || atomic_load_explicit(drain.stop, memory_order_acquire) == 0;
 }
 
-struct orphan_counts segments_drain_orphans(int dir, const struct drain *proto)
+struct orphan_counts segments_drain_orphans(int dir, const struct drain *proto, uint8_t *room)
 {
-	struct orphan_search search = {.proto = proto};
+	struct orphan_search search = {.proto = proto, .room = room};
 
 	segments_each(dir, drain_orphan, &search);
 	return search.counts;

@@ -13,11 +13,18 @@ void tell_duplicated(int old_fd, int new_fd)
 		engine_duplicated(old_fd, new_fd);
 }
 
-EXPORT int close(int fd)
+WATCHED int watched_close(int fd)
 {
 	if (engine_watches(fd))
 		engine_closing(fd);
 	return REAL(close)(fd);
+}
+
+EXPORT int close(int fd)
+{
+	if (PASSES(fd, close))
+		return real.close(fd);
+	return watched_close(fd);
 }
 
 EXPORT int close_range(unsigned first, unsigned last, int flags)
@@ -131,15 +138,6 @@ EXPORT int timerfd_create(clockid_t clock, int flags)
 
 	tell_opened(fd, FD_TIMER);
 	return fd;
-}
-
-EXPORT int timerfd_settime(int fd, int flags, const struct itimerspec *value, struct itimerspec *old_value)
-{
-	int result = REAL(timerfd_settime)(fd, flags, value, old_value);
-
-	if (result == 0 && engine_watches(fd))
-		engine_timer_armed(fd);
-	return result;
 }
 
 EXPORT int pipe(int fds[2])

@@ -6,10 +6,18 @@
 
 /*
  * What every hook needs. A hook is translation only: call the real function, tell the engine, return what the real
- * function returned, errno included. On the I/O path engine_watches() comes first, and a descriptor that does not
- * interest us costs a jump to the real function.
+ * function returned, errno included.
  */
 #define EXPORT __attribute__((visibility("default")))
+
+/*
+ * On the I/O path this is asked first. A descriptor that does not interest us then costs a look-up and a jump to the real
+ * function. What is not known to pass takes the long way, in a function of its own (WATCHED) so that the short one
+ * saves no register: descriptors that the engine knows, and calls before real_resolve() has run, for which the
+ * engine does nothing.
+ */
+#define PASSES(fd, name) __builtin_expect(!engine_watches(fd) && real.name != NULL, 1)
+#define WATCHED static __attribute__((noinline))
 
 /* One buffer as an iovec that lives as long as the enclosing block. */
 #define IOV(buf, len) (&(struct iovec){ .iov_base = (void *)(buf), .iov_len = (len) })

@@ -5,13 +5,26 @@
 
 #include "hooks/hook.h"
 
+WATCHED ssize_t watched_recvfrom(int fd, void *restrict buf, size_t len, int flags, __SOCKADDR_ARG addr,
+			socklen_t *restrict addr_len)
+{
+	ssize_t n = REAL(recvfrom)(fd, buf, len, flags, addr, addr_len);
+
+	return engine_received(fd, IOV(buf, len), 1, flags, n);
+}
+
 EXPORT ssize_t recvfrom(int fd, void *restrict buf, size_t len, int flags, __SOCKADDR_ARG addr,
 			socklen_t *restrict addr_len)
 {
-	if (!engine_watches(fd))
-		return REAL(recvfrom)(fd, buf, len, flags, addr, addr_len);
+	if (PASSES(fd, recvfrom))
+		return real.recvfrom(fd, buf, len, flags, addr, addr_len);
+	return watched_recvfrom(fd, buf, len, flags, addr, addr_len);
+}
 
-	ssize_t n = REAL(recvfrom)(fd, buf, len, flags, addr, addr_len);
+WATCHED ssize_t watched_recvfrom_chk(int fd, void *buf, size_t len, size_t buf_size, int flags, struct sockaddr *addr,
+			      socklen_t *addr_len)
+{
+	ssize_t n = REAL(__recvfrom_chk)(fd, buf, len, buf_size, flags, addr, addr_len);
 
 	return engine_received(fd, IOV(buf, len), 1, flags, n);
 }
@@ -19,12 +32,9 @@ EXPORT ssize_t recvfrom(int fd, void *restrict buf, size_t len, int flags, __SOC
 EXPORT ssize_t __recvfrom_chk(int fd, void *buf, size_t len, size_t buf_size, int flags, struct sockaddr *addr,
 			      socklen_t *addr_len)
 {
-	if (!engine_watches(fd))
-		return REAL(__recvfrom_chk)(fd, buf, len, buf_size, flags, addr, addr_len);
-
-	ssize_t n = REAL(__recvfrom_chk)(fd, buf, len, buf_size, flags, addr, addr_len);
-
-	return engine_received(fd, IOV(buf, len), 1, flags, n);
+	if (PASSES(fd, __recvfrom_chk))
+		return real.__recvfrom_chk(fd, buf, len, buf_size, flags, addr, addr_len);
+	return watched_recvfrom_chk(fd, buf, len, buf_size, flags, addr, addr_len);
 }
 
 /* A vector's length as the engine takes it. The kernel refuses more than IOV_MAX, so what is cut here was never sent. */
@@ -33,22 +43,23 @@ static int iov_count(const struct msghdr *msg)
 	return msg->msg_iovlen > IOV_MAX ? IOV_MAX : (int)msg->msg_iovlen;
 }
 
-EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
+WATCHED ssize_t watched_recvmsg(int fd, struct msghdr *msg, int flags)
 {
-	if (!engine_watches(fd))
-		return REAL(recvmsg)(fd, msg, flags);
-
 	ssize_t n = REAL(recvmsg)(fd, msg, flags);
 
 	return n < 0 ? engine_received(fd, NULL, 0, flags, n) :
 		       engine_received(fd, msg->msg_iov, iov_count(msg), flags, n);
 }
 
-EXPORT int recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout)
+EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 {
-	if (!engine_watches(fd))
-		return REAL(recvmmsg)(fd, messages, count, flags, timeout);
+	if (PASSES(fd, recvmsg))
+		return real.recvmsg(fd, msg, flags);
+	return watched_recvmsg(fd, msg, flags);
+}
 
+WATCHED int watched_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout)
+{
 	int n = REAL(recvmmsg)(fd, messages, count, flags, timeout);
 
 	if (n < 0)
@@ -60,6 +71,13 @@ EXPORT int recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags,
 		messages[i].msg_len = (unsigned)told;
 	}
 	return n;
+}
+
+EXPORT int recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout)
+{
+	if (PASSES(fd, recvmmsg))
+		return real.recvmmsg(fd, messages, count, flags, timeout);
+	return watched_recvmmsg(fd, messages, count, flags, timeout);
 }
 
 static ssize_t plain_sendto(const struct sending *s)
@@ -92,10 +110,8 @@ static ssize_t edited_sendmsg(const struct sending *s, const struct iovec *iov, 
 	return REAL(sendmsg)(s->fd, &msg, s->flags);
 }
 
-EXPORT ssize_t sendto(int fd, const void *buf, size_t len, int flags, __CONST_SOCKADDR_ARG addr, socklen_t addr_len)
+WATCHED ssize_t watched_sendto(int fd, const void *buf, size_t len, int flags, __CONST_SOCKADDR_ARG addr, socklen_t addr_len)
 {
-	if (!engine_watches(fd))
-		return REAL(sendto)(fd, buf, len, flags, addr, addr_len);
 	return engine_send(&(struct sending){ .fd = fd,
 					      .flags = flags,
 					      .iov = IOV(buf, len),
@@ -104,6 +120,13 @@ EXPORT ssize_t sendto(int fd, const void *buf, size_t len, int flags, __CONST_SO
 					      .edited = edited_sendto,
 					      .addr = addr.__sockaddr__,
 					      .addr_len = addr_len });
+}
+
+EXPORT ssize_t sendto(int fd, const void *buf, size_t len, int flags, __CONST_SOCKADDR_ARG addr, socklen_t addr_len)
+{
+	if (PASSES(fd, sendto))
+		return real.sendto(fd, buf, len, flags, addr, addr_len);
+	return watched_sendto(fd, buf, len, flags, addr, addr_len);
 }
 
 static ssize_t send_message(int fd, const struct msghdr *msg, int flags)
@@ -117,11 +140,16 @@ static ssize_t send_message(int fd, const struct msghdr *msg, int flags)
 					      .msg = msg });
 }
 
+WATCHED ssize_t watched_sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+	return send_message(fd, msg, flags);
+}
+
 EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 {
-	if (!engine_watches(fd))
-		return REAL(sendmsg)(fd, msg, flags);
-	return send_message(fd, msg, flags);
+	if (PASSES(fd, sendmsg))
+		return real.sendmsg(fd, msg, flags);
+	return watched_sendmsg(fd, msg, flags);
 }
 
 static size_t message_len(const struct msghdr *msg)

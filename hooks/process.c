@@ -47,10 +47,16 @@ static __attribute__((noinline)) int run_large(const struct exec_call *call)
 	return call->run(call, engine_exec_environment(call->path, call->envp, &scratch));
 }
 
+/* The two that return in this process. */
+static int run_spawn(const struct exec_call *call, char *const *envp);
+static int run_spawnp(const struct exec_call *call, char *const *envp);
+
 static int run(const struct exec_call *call)
 {
 	size_t count = 0;
 
+	if (call->run != run_spawn && call->run != run_spawnp)
+		engine_executing();
 	if (!call->envp || engine_exec_environment(call->path, call->envp, NULL))
 		return call->run(call, call->envp);
 	while (call->envp[count] && count < LARGE_ENVIRONMENT)

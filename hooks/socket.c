@@ -79,15 +79,19 @@ EXPORT int accept4(int listener, __SOCKADDR_ARG peer, socklen_t *restrict peer_l
 	return fd;
 }
 
-EXPORT int connect(int fd, __CONST_SOCKADDR_ARG peer, socklen_t peer_len)
+WATCHED int watched_connect(int fd, __CONST_SOCKADDR_ARG peer, socklen_t peer_len)
 {
-	if (!engine_watches(fd))
-		return REAL(connect)(fd, peer, peer_len);
-
 	int result = REAL(connect)(fd, peer, peer_len);
 
 	engine_connecting(fd, peer.__sockaddr__, peer_len, result, result < 0 ? errno : 0);
 	return result;
+}
+
+EXPORT int connect(int fd, __CONST_SOCKADDR_ARG peer, socklen_t peer_len)
+{
+	if (PASSES(fd, connect))
+		return real.connect(fd, peer, peer_len);
+	return watched_connect(fd, peer, peer_len);
 }
 
 EXPORT int shutdown(int fd, int how)

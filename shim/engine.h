@@ -67,7 +67,7 @@ struct sending {
 	const struct sockaddr *addr;
 	socklen_t addr_len;
 };
-/* Call only when engine_watches(s->fd). */
+/* For a descriptor that the engine does not know (closed meanwhile; or called before the constructor): plain(). */
 ssize_t engine_send(const struct sending *s);
 /* sendfile, splice: n bytes went out of fd unseen (n <= 0: nothing). */
 void engine_sent_unseen(int fd, ssize_t n);
@@ -81,7 +81,6 @@ void engine_poll_begin(const struct pollfd *fds, nfds_t n);
 void engine_select_begin(int nfds, const fd_set *readable);
 void engine_poll_end(int ready);                     /* poll, ppoll, select, pselect */
 void engine_condition_waiting(void);                 /* before pthread_cond_wait and kin */
-void engine_timer_armed(int fd);                     /* timerfd_settime */
 
 /* ---- threads ---- */
 /*
@@ -110,6 +109,8 @@ struct exec_scratch {
 	char text[2048];
 };
 char *const *engine_exec_environment(const char *path, char *const *envp, struct exec_scratch *scratch);
+/* Before any exec (posix_spawn is none): this process lets go of what it shares with its parent. */
+void engine_executing(void);
 /* _exit, _Exit, quick_exit and the library's destructor: end what is open, flush (bounded). Not in a vfork child. */
 void engine_exiting(void);
 

@@ -16,7 +16,7 @@
 #include "shim/self.h"
 #include "shim/thread.h"
 
-#define ENTRIES_MAX (sizeof(((struct exec_scratch *)0)->envp) / sizeof(char *) - 8)
+#define ENTRIES_ADDED 8
 
 struct writer {
 	struct exec_scratch *scratch;
@@ -117,6 +117,12 @@ static char *const *rebuild(char *const *envp, struct exec_scratch *scratch, con
 	return scratch->envp;
 }
 
+void engine_executing(void)
+{
+	if (guard_is_on() && exchange_open_count() > 0 && !thread_is_borrowed())
+		OBSERVE(conn_release_shared());
+}
+
 char *const *engine_exec_environment(const char *path, char *const *envp, struct exec_scratch *scratch)
 {
 	struct context current;
@@ -127,10 +133,12 @@ char *const *engine_exec_environment(const char *path, char *const *envp, struct
 	if (!guard_enter())
 		return envp;
 	known = rules_current(thread_self(), &current);
-	if (exchange_open_count() > 0 && !thread_is_borrowed())
-		conn_release_shared();
-	if ((known || !config_is(config.follow, "auto")) && count(envp) <= ENTRIES_MAX)
-		envp = rebuild(envp, scratch, known ? &current : NULL);
+	if (known || !config_is(config.follow, "auto")) {
+		if (!scratch)
+			envp = NULL;
+		else if (count(envp) + ENTRIES_ADDED <= scratch->envp_max)
+			envp = rebuild(envp, scratch, known ? &current : NULL);
+	}
 	errno = errno_saved;
 	guard_leave();
 	return envp;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shim/log.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -132,41 +133,58 @@ static void flatten(char *text)
 			*text = ' ';
 }
 
-/* The default file, or a negative number: nowhere to write, or the file has its full size. */
-static int open_default(void)
+/* A write to a pipe that nobody reads must not raise the program's SIGPIPE: it is held back, and taken if it came from us. */
+static void write_quietly(int fd, const char *line, size_t len)
+{
+	static const struct timespec no_wait;
+	const uint64_t pipe_signal = 1ull << (SIGPIPE - 1);
+	uint64_t old, pending = 0;
+
+	if (sys_call6(SYS_rt_sigprocmask, SIG_BLOCK, (long)&pipe_signal, (long)&old, sizeof(old), 0, 0) < 0)
+		return;
+	sys_call3(SYS_rt_sigpending, (long)&pending, sizeof(pending), 0);
+	if (sys_write(fd, line, len) == -EPIPE && (pending & pipe_signal) == 0)
+		sys_call6(SYS_rt_sigtimedwait, (long)&pipe_signal, 0, (long)&no_wait, sizeof(pipe_signal), 0, 0);
+	sys_call6(SYS_rt_sigprocmask, SIG_SETMASK, (long)&old, 0, sizeof(old), 0, 0);
+}
+
+static int open_default(int flags)
 {
 	int dir = rundir_open();
-	struct stat st;
 	int fd;
 
 	if (dir < 0)
 		return dir;
-	fd = sys_openat(dir, "interspan.log", O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK, 0600);
+	fd = sys_openat(dir, "interspan.log", flags | O_NOFOLLOW, 0600);
 	sys_close(dir);
-	if (fd >= 0 && (sys_fstat(fd, &st) < 0 || st.st_size >= FILE_MAX)) {
-		sys_close(fd);
-		return -EFBIG;
-	}
 	return fd;
+}
+
+static void write_file(const char *path, const char *line, size_t len)
+{
+	const int flags = O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY | O_NONBLOCK;
+	bool given = path != NULL && *path != '\0';
+	int fd = given ? sys_openat(AT_FDCWD, path, flags, 0600) : open_default(flags);
+	uint64_t limit = sys_file_size_limit();
+	struct stat st;
+
+	if (fd < 0)
+		return;
+	if (!given && limit > FILE_MAX)
+		limit = FILE_MAX;
+	if (sys_fstat(fd, &st) == 0 && (!S_ISREG(st.st_mode) || (uint64_t)st.st_size + len <= limit))
+		write_quietly(fd, line, len);
+	sys_close(fd);
 }
 
 static void write_line(const char *line, size_t len)
 {
 	const char *path = atomic_load(&destination);
-	int fd;
 
-	if (path != NULL && config_is(path, "stderr")) {
-		sys_write(STDERR, line, len);
-		return;
-	}
-	if (path != NULL && *path != '\0')
-		fd = sys_openat(AT_FDCWD, path, O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY | O_NONBLOCK, 0600);
+	if (path != NULL && config_is(path, "stderr"))
+		write_quietly(STDERR, line, len);
 	else
-		fd = open_default();
-	if (fd < 0)
-		return;
-	sys_write(fd, line, len);
-	sys_close(fd);
+		write_file(path, line, len);
 }
 
 void log_line(enum log_level level, const char *format, ...)

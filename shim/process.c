@@ -107,7 +107,6 @@ void process_write(struct record *record)
 	}
 	if (segment_append(segment(), record, &t->home_shard, &wake) != 0) {
 		stats_count(STAT_DROPPED_QUEUE_FULL);
-		wake = true;
 	} else {
 		stats_count(STAT_WRITTEN);
 	}

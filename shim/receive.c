@@ -116,10 +116,13 @@ static void on_request_event(struct reading *r, const struct http1_event *ev)
 
 static void on_response_event(struct conn *c, const struct http1_event *ev)
 {
-	if (ev->type == HTTP1_HEAD)
+	if (ev->type == HTTP1_HEAD) {
 		client_response(c, &ev->head);
-	else if (ev->type == HTTP1_END)
+	} else if (ev->type == HTTP1_END) {
+		if (c->in.framing == HTTP1_TUNNEL)
+			http1_tunnel(&c->out);
 		client_response_done(c, c->in.body_bytes);
+	}
 }
 
 /* What the next response head answers must be known before it is parsed. */

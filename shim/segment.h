@@ -96,6 +96,7 @@ struct segment {
 	uint32_t incarnation; /* of that entry, ours */
 	uint32_t n_shards; /* our own copies: the mapped ones may be overwritten by anybody */
 	uint64_t shard_bytes;
+	uint64_t map_bytes;   /* of the whole mapping */
 	char path[96];     /* "" = anonymous */
 };
 
@@ -111,7 +112,7 @@ struct config;
  * Returns 0, or -errno when not even an anonymous mapping can be had.
  * Context: one thread at a time (process.c serialises); makes syscalls.
  */
-int segment_create(struct segment *segment, const struct config *config);
+int segment_create(struct segment *segment, const struct config *settings);
 /*
  * Register the calling (forked) process in the inherited segment. -ENOSPC when the table is full: the caller may go on
  * writing under its parent's entry.
@@ -137,9 +138,9 @@ int segment_wake(struct segment *segment);
 bool segment_has_consumer(const struct segment *segment);
 
 /*
- * Resource attributes of this process image, as record items (items_next()), from config and /proc (section "resource"
+ * Resource attributes of this process image, as record items (items_next()), from settings and /proc (section "resource"
  * of the README). ITEM_NAMED is a plain string here. What differs between forked children is not in it (process.pid,
  * process.parent_pid, process.creation.time, service.instance.id: from the process table; a service.instance.id that
  * the user set is here, and wins). Returns the bytes written, at most cap.
  */
-uint32_t segment_describe_resource(uint8_t *items, uint32_t cap, const struct config *config);
+uint32_t segment_describe_resource(uint8_t *items, uint32_t cap, const struct config *settings);

@@ -13,6 +13,7 @@
 #include "shim/conn.h"
 #include "shim/engine.h"
 #include "shim/iov.h"
+#include "shim/process.h"
 #include "shim/propagation.h"
 #include "shim/protocols/proxy_preface.h"
 #include "shim/server.h"
@@ -287,13 +288,20 @@ static size_t account(struct conn *c, const struct plan *p, size_t n)
 
 /* ---- following what is out ---- */
 
+static void response_is_over(struct conn *c)
+{
+	if (c->out.framing == HTTP1_TUNNEL)
+		http1_tunnel(&c->in);
+	server_response_done(c, c->out.body_bytes);
+}
+
 static void on_sent_event(struct conn *c, const struct http1_event *ev)
 {
 	if (c->role == CONN_SERVER) {
 		if (ev->type == HTTP1_HEAD)
 			server_response(c, &ev->head);
 		else if (ev->type == HTTP1_END)
-			server_response_done(c, c->out.body_bytes);
+			response_is_over(c);
 		return;
 	}
 	if (ev->type == HTTP1_HEAD) {
@@ -476,6 +484,8 @@ static void woke_somebody(void)
 {
 	const struct window *w = &thread_self()->window;
 
+	if (!process_has_threads())
+		return; /* it wakes itself */
 	for (unsigned i = 0; i < w->n && i < WINDOW_MAX; i++)
 		exchange_handed_off(w->who[i]);
 }

@@ -127,6 +127,7 @@ void server_response_done(struct conn *c, uint64_t body_bytes)
 		return;
 	e->response_done = true;
 	e->response_bytes = body_bytes;
-	if (e->request_done)
+	/* A tunnel begins where the answer ends, whatever of the request was announced. */
+	if (e->request_done || c->out.framing == HTTP1_TUNNEL)
 		finish(c, e);
 }

@@ -171,6 +171,15 @@ static inline uint32_t sys_geteuid(void)
 	return (uint32_t)sys_call3(SYS_geteuid, 0, 0, 0);
 }
 
+/* RLIMIT_FSIZE: a file grown beyond it costs the program a SIGXFSZ. */
+static inline uint64_t sys_file_size_limit(void)
+{
+	uint64_t limit[2] = {0, 0};
+
+	sys_call6(SYS_prlimit64, 0, 1 /* RLIMIT_FSIZE */, 0, (long)limit, 0, 0);
+	return limit[0];
+}
+
 static inline int sys_kill(int pid, int signal)
 {
 	return (int)sys_call3(SYS_kill, pid, signal, 0);

@@ -136,9 +136,8 @@ void engine_condition_waiting(void)
 {
 }
 
-void engine_timer_armed(int fd)
+void engine_executing(void)
 {
-	(void)fd;
 }
 
 /* One package at a time is enough to run the trampoline; other threads start untouched meanwhile. */

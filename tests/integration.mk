@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+# Exactness and transparency against real programs. INTERSPAN_TEST_REQUESTS sets the size of each run.
+PYTHON ?= python3
+APPS_DIR := $(B)/apps
+APPS_COMMON := tests/apps/http.c tests/apps/net.c
+SERVE_APPS := $(patsubst tests/apps/serve_%.c,$(APPS_DIR)/serve_%,$(wildcard tests/apps/serve_*.c))
+TRUTH_APPS := $(APPS_DIR)/loadgen $(APPS_DIR)/truth_backend
+INTEGRATION_ENV = INTERSPAN_BUILD=$(abspath $(B))
+
+$(TRUTH_APPS): $(APPS_DIR)/%: tests/apps/%.c $(APPS_COMMON) $(wildcard tests/apps/*.h)
+	$(call msg,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BASE) -o $@ $< $(APPS_COMMON)
+
+$(SERVE_APPS): $(APPS_DIR)/%: tests/apps/%.c tests/apps/serve.c $(APPS_COMMON) $(wildcard tests/apps/*.h)
+	$(call msg,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BASE) -pthread -o $@ $< tests/apps/serve.c $(APPS_COMMON)
+
+integration-apps: $(TRUTH_APPS) $(SERVE_APPS)
+
+integration-harness-test: integration-apps ## the exactness tests' own tests: no shim needed
+	$(Q)$(INTEGRATION_ENV) $(PYTHON) -m pytest -q tests/integration/test_truth.py tests/integration/test_harness.py
+
+integration-test: all integration-apps ## exactness and transparency against real servers
+	$(Q)$(INTEGRATION_ENV) $(PYTHON) -m pytest -q tests/integration
+
+exactness-full: all integration-apps ## the proxy matrix at 20,000 requests each; prints a table
+	$(Q)$(INTEGRATION_ENV) INTERSPAN_TEST_REQUESTS=20000 $(PYTHON) tests/integration/exactness_table.py
+
+bench-servers: all integration-apps ## throughput, instructions and memory, with and without the shim
+	$(Q)$(INTEGRATION_ENV) $(PYTHON) tests/bench/servers.py
+
+.PHONY: integration-apps integration-harness-test integration-test exactness-full bench-servers
