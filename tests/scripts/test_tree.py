@@ -3,6 +3,7 @@
 import itertools
 import json
 import subprocess
+import sys
 
 import pytest
 from conftest import ROOT
@@ -45,7 +46,7 @@ def tree(tmp_path):
         for i, text in enumerate(texts):
             paths.append(tmp_path / f"{i}.jsonl")
             paths[-1].write_text(text)
-        return subprocess.run(["/usr/bin/python3", ROOT / "scripts/interspan-tree", *options, *(paths or ["-"])], text=True,
+        return subprocess.run([sys.executable, ROOT / "scripts/interspan-tree", *options, *(paths or ["-"])], text=True,
                               input=stdin, capture_output=True, timeout=120, encoding="utf-8",
                               env={"PYTHONIOENCODING": encoding, "TZ": "UTC"})
 
@@ -194,5 +195,5 @@ def test_ascii_where_the_terminal_knows_no_more(tree):
 def test_a_closed_pipe_is_no_error(tmp_path):
     path = tmp_path / "x.jsonl"
     path.write_text("".join(line("s", span("GET", trace=f"{i:032x}")) for i in range(5000)))
-    result = subprocess.run(f"/usr/bin/python3 {ROOT}/scripts/interspan-tree {path} | head -n 1", shell=True, text=True, capture_output=True)
+    result = subprocess.run(f"{sys.executable} {ROOT}/scripts/interspan-tree {path} | head -n 1", shell=True, text=True, capture_output=True)
     assert result.stderr == ""
