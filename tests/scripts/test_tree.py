@@ -73,6 +73,12 @@ trace {TRACE}  4 spans  5 ms  2023-11-14 22:13:20.000
     assert result.returncode == 0
 
 
+def test_the_path_is_shown_where_the_name_is_the_method_alone(tree):
+    client = span("GET", kind=3, url__full="http://h:1/a/b?secret=1#f")
+    out = tree(line("s", client, span("POST", client, url__path="/c"), span("GET /route/{id}", client, url__path="/route/7"))).stdout
+    assert "s: GET /a/b " in out and "s: POST /c " in out and "s: GET /route/{id} " in out
+
+
 def test_orphans_are_flagged(tree):
     out = tree(line("s", span("GET", "00000000000000aa", interspan__parent__evidence="remote"))).stdout
     assert "remote (parent not in this file)" in out
