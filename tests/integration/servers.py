@@ -65,7 +65,7 @@ backend back
 	{backend}
 {lines}
 """)
-    return workplace.start(["haproxy", "-db", "-f", config], port, environment)
+    return workplace.start(["haproxy", "-db", "-f", config], port, environment, signal.SIGUSR1)
 
 
 def lighttpd(workplace, backends, environment=None):
@@ -104,9 +104,11 @@ Listen 127.0.0.1:{port}
 {modules}
 {user}
 StartServers 2
-ServerLimit 4
-ThreadsPerChild 64
+ServerLimit 2
+ThreadLimit 128
+ThreadsPerChild 128
 MaxRequestWorkers 256
+MaxSpareThreads 256
 MaxConnectionsPerChild 0
 KeepAlive On
 KeepAliveTimeout 300
