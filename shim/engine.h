@@ -67,7 +67,7 @@ struct sending {
 	const struct sockaddr *addr;
 	socklen_t addr_len;
 };
-/* Call only when engine_watches(s->fd). */
+/* For a descriptor that the engine does not know (closed meanwhile; or called before the constructor): plain(). */
 ssize_t engine_send(const struct sending *s);
 /* sendfile, splice: n bytes went out of fd unseen (n <= 0: nothing). */
 void engine_sent_unseen(int fd, ssize_t n);
@@ -81,7 +81,6 @@ void engine_poll_begin(const struct pollfd *fds, nfds_t n);
 void engine_select_begin(int nfds, const fd_set *readable);
 void engine_poll_end(int ready);                     /* poll, ppoll, select, pselect */
 void engine_condition_waiting(void);                 /* before pthread_cond_wait and kin */
-void engine_timer_armed(int fd);                     /* timerfd_settime */
 
 /* ---- threads ---- */
 /*
@@ -101,12 +100,17 @@ void engine_thread_unstarted(struct thread_package *package);
  * array built in scratch (the caller's stack). Replaces TRACEPARENT, TRACESTATE and BAGGAGE where a context is current, and drops or adds
  * the preload as INTERSPAN_FOLLOW says. Never adds the preload to an environment that the program built without it
  * unless INTERSPAN_FOLLOW=all. What does not fit in scratch is left as the program gave it.
+ * Without scratch (NULL) it only answers whether it needs one: envp, or NULL when something is to change. Small stacks
+ * (16 KiB threads exec too) so pay for an array only when it is used, and for one that fits their environment.
  */
 struct exec_scratch {
-	char *envp[1024];
+	char **envp;     /* room for envp_max entries, the closing NULL among them */
+	size_t envp_max;
 	char text[2048];
 };
 char *const *engine_exec_environment(const char *path, char *const *envp, struct exec_scratch *scratch);
+/* Before any exec (posix_spawn is none): this process lets go of what it shares with its parent. */
+void engine_executing(void);
 /* _exit, _Exit, quick_exit and the library's destructor: end what is open, flush (bounded). Not in a vfork child. */
 void engine_exiting(void);
 
@@ -116,7 +120,12 @@ void engine_identity_changing(enum identity_change change);
 /* After it succeeded. */
 void engine_identity_changed(enum identity_change change);
 
-void engine_module_loaded(void); /* a dlopen succeeded: runtimes may have arrived */
+/*
+ * This thread has called dlopen since the last time: runtimes may have arrived. dlopen itself must be left by a jump,
+ * since libc takes the RUNPATH and the namespace from its return address, so this comes later: before the thread's next
+ * dlopen, wait, thread creation, or the next descriptor that it opens. The load may have failed.
+ */
+void engine_module_loaded(void);
 void engine_uring_seen(void);    /* io_uring_setup: I/O may bypass us from now on; elimination rules go off */
 
 /* ---- names ---- */

@@ -31,7 +31,8 @@ typedef uint64_t fd_word;
 #define FDTABLE_LEAF (1u << FDTABLE_LEAF_BITS)
 #define FDTABLE_ROOT (1u << (31 - FDTABLE_LEAF_BITS))
 
-extern _Atomic(fd_word) *_Atomic *fdtable_root; /* NULL until fdtable_start() */
+/* NULL until fdtable_start(). */
+extern _Atomic(fd_word) *_Atomic *fdtable_root __attribute__((visibility("hidden")));
 
 static inline fd_word fdtable_word(int fd)
 {

@@ -49,12 +49,16 @@ extern struct real {
 #define HOOK(name) __typeof__(name) *name;
 #include "shim/real.def"
 #undef HOOK
-} real;
+} real __attribute__((visibility("hidden")));
 
 /* Fill in every member that is still NULL. Idempotent, async-signal-safe, allocates nothing. */
 void real_resolve(void);
 /* The default version of a libc function that we do not interpose, or NULL. Same properties. */
 void *real_find(const char *name);
 
+/* What a name that nobody defines answers: -1 with ENOSYS. */
+long real_missing(void);
+
 /* Call the real function: REAL(read)(fd, buf, len). Early calls, before the constructor, resolve on the way. */
-#define REAL(name) (*(__builtin_expect(real.name != NULL, 1) ? real.name : (real_resolve(), real.name)))
+#define REAL(name) (*(__builtin_expect(real.name != NULL, 1) ? real.name : REAL_NOW(name)))
+#define REAL_NOW(name) (real_resolve(), real.name ? real.name : (__typeof__(real.name))(void (*)(void))real_missing)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -101,6 +102,17 @@ void record_add_named(struct record_builder *b, const char *key, size_t key_len,
 void record_add_link(struct record_builder *b, const struct context *linked);
 /* Pad to a multiple of 8 and set size. Returns the size. */
 uint32_t record_finish(struct record_builder *b);
+
+/*
+ * The items of a record are also used by themselves, for the resource. items_append adds one, its payload in two parts, to *len
+ * bytes of items with room for cap; false: it does not fit. items_valid checks that every item lies within len
+ * and has the size that its type demands; items_next walks valid ones, *cursor from 0, false at the end.
+ */
+bool items_append(uint8_t *items, uint32_t cap, uint32_t *len, struct record_item item, const void *part1, size_t len1,
+		  const void *part2, size_t len2);
+bool items_valid(const uint8_t *items, uint32_t len);
+bool items_next(const uint8_t *items, uint32_t len, uint32_t *cursor, struct record_item *ret_item,
+		const uint8_t **ret_payload);
 
 /* Is this a well-formed record of at most avail bytes? Checks every length; never reads beyond avail. */
 bool record_valid(const struct record *r, size_t avail);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,20 +27,40 @@
 #define SEGMENT_RESOURCE_BYTES 8192
 #define SEGMENT_BYTES_PER_SPAN 512
 
-/* Owner words: process slot + 1 (or pid) in the high half, a generation in the low half; 0 = free. */
+/*
+ * A shard's owner word: process slot + 1 in the high half (SEGMENT_OWNER_CONSUMER: the consumer, rewinding); in the low half
+ * the slot's incarnation and 16 bits of head, so that no two claims look alike; 0 = free.
+ */
+#define SEGMENT_OWNER_CONSUMER 0xffffffffu
+
 struct segment_shard {
-	_Alignas(64) _Atomic uint64_t owner; /* who is writing (or, the consumer, rewinding) */
+	_Alignas(64) _Atomic uint64_t owner; /* who is writing */
+	_Atomic uint64_t populated;          /* ring bytes, from its start, that are known to have memory behind them */
 	_Alignas(64) _Atomic uint64_t head;  /* bytes ever published; pairs with tail; offset = head % shard_bytes */
 	_Alignas(64) _Atomic uint64_t tail;  /* bytes ever released by the consumer */
 };
 
-/* One per process that writes here: the resource attributes that differ between forked children. */
+/*
+ * One per process that writes here: the resource attributes that differ between forked children. A process takes a free entry by
+ * a compare-and-swap on pid; only the consumer frees one, when its process is gone and its records are
+ * released. The counters stay and the next owner goes on from them: only their sum over the table means anything.
+ */
 struct segment_process {
 	_Atomic uint32_t pid;        /* 0 = free */
+	_Atomic uint32_t left;       /* 1 = gave the entry back; it may be reused once its records are released */
+	_Atomic uint64_t start_time; /* /proc/PID/stat field 22, clock ticks since boot: pid + this is unique; 0: unknown */
+	_Atomic uint32_t incarnation; /* how many owners this entry has had */
 	uint32_t parent_pid;
-	uint64_t start_time;         /* /proc/PID/stat field 22, clock ticks since boot: pid + this is unique */
 	uint8_t instance_id[16];     /* service.instance.id, random UUID v4 */
 	_Atomic uint64_t counters[STAT_N]; /* what this process counted (shim/stats.def) */
+};
+
+/* What the consumer sleeps for. */
+enum segment_sleep {
+	SEGMENT_AWAKE = 0,
+	SEGMENT_SLEEP_RECORD, /* idle: the next record wakes it */
+	SEGMENT_SLEEP_HALF,   /* collecting a batch: a half-full shard wakes it */
+	SEGMENT_SLEEP_FLUSH,  /* backing off: no record wakes it */
 };
 
 struct segment_header {
@@ -51,12 +72,13 @@ struct segment_header {
 	uint32_t creator_pid;
 	uint32_t uid;
 	/* Written by consumers. */
-	_Alignas(64) _Atomic uint64_t consumer;     /* owner word (pid << 32 | generation); 0 = none */
+	_Alignas(64) _Atomic uint64_t consumer;     /* thread id << 32 | low half of its start time; 0 = none. The thread
+						       and not the process: it is gone after an exec, the pid is not */
 	_Atomic uint64_t heartbeat_ns;              /* CLOCK_MONOTONIC of the consumer's last step */
 	_Atomic uint32_t collector_down;            /* the last delivery failed: nobody need wait at exit */
 	_Atomic uint64_t consumer_counters[STAT_N]; /* exported, dropped at export, ... */
 	/* Written by writers and consumers: the wake-up word. */
-	_Alignas(64) _Atomic uint32_t sleeping;     /* futex: 1 = the consumer sleeps until somebody stores 0 and wakes it */
+	_Alignas(64) _Atomic uint32_t sleeping;     /* futex, enum segment_sleep: who ends the sleep stores AWAKE, then wakes */
 	_Atomic uint32_t flush;                     /* bumped to ask for everything to be sent now */
 	_Atomic uint32_t flushed;                   /* flush value that the consumer has satisfied */
 	/* The resource that all processes here share: record items (ITEM_STRING, ITEM_INT, ITEM_NAMED). */
@@ -71,10 +93,16 @@ struct segment {
 	struct segment_header *header; /* NULL: none */
 	uint8_t *rings;
 	uint32_t process;  /* our index in header->processes */
+	uint32_t incarnation; /* of that entry, ours */
 	uint32_t n_shards; /* our own copies: the mapped ones may be overwritten by anybody */
 	uint64_t shard_bytes;
+	uint64_t map_bytes;   /* of the whole mapping */
 	char path[96];     /* "" = anonymous */
 };
+
+/* Where the rings begin in the file. */
+#define SEGMENT_PAGE 4096u
+#define SEGMENT_RINGS_OFFSET ((sizeof(struct segment_header) + SEGMENT_PAGE - 1) & ~(uint64_t)(SEGMENT_PAGE - 1))
 
 struct config;
 
@@ -84,25 +112,35 @@ struct config;
  * Returns 0, or -errno when not even an anonymous mapping can be had.
  * Context: one thread at a time (process.c serialises); makes syscalls.
  */
-int segment_create(struct segment *segment, const struct config *config);
-/* Register the calling (forked) process in the inherited segment. -ENOSPC when the table is full. */
+int segment_create(struct segment *segment, const struct config *settings);
+/*
+ * Register the calling (forked) process in the inherited segment. -ENOSPC when the table is full: the caller may go on
+ * writing under its parent's entry.
+ */
 int segment_join(struct segment *segment);
-/* Give this process's table entry back; unlink the file if nobody else is registered and it is empty. */
+/*
+ * Give this process's table entry back; unlink the file if nobody else is registered and it is empty. The mapping stays, for
+ * threads that are still writing.
+ */
 void segment_leave(struct segment *segment);
 /*
  * Append one finished record (record->process is filled in). Returns 0; -ENOBUFS when no shard has room
  * or all are busy: the caller counts the drop. ret_wake says whether the consumer should be woken with
- * segment_wake(): the first record after idleness, or a shard that passed half full. home is the
+ * segment_wake(): the first record after idleness, or a shard that passed half full while the consumer does not back off. home is the
  * thread's preferred shard and is updated to the one that was used.
  */
 int segment_append(struct segment *segment, struct record *record, uint32_t *home, bool *ret_wake);
 /* Wake the consumer. Returns the number of sleepers woken (0: nobody listens there). */
 int segment_wake(struct segment *segment);
-/* Does a live consumer serve this segment? Heartbeat first, then the process's existence (a zombie is dead). */
+/* A consumer that neither sleeps nor steps for this long is taken for dead. */
+#define SEGMENT_CONSUMER_STALE_MS 60000
+/* Does a live consumer serve this segment? Heartbeat first, then the thread's existence (a zombie is dead). */
 bool segment_has_consumer(const struct segment *segment);
 
 /*
- * Resource attributes of this process image, as record items, from config and /proc (section "resource"
- * of the README). Returns the bytes written, at most cap.
+ * Resource attributes of this process image, as record items (items_next()), from settings and /proc (section "resource"
+ * of the README). ITEM_NAMED is a plain string here. What differs between forked children is not in it (process.pid,
+ * process.parent_pid, process.creation.time, service.instance.id: from the process table; a service.instance.id that
+ * the user set is here, and wins). Returns the bytes written, at most cap.
  */
-uint32_t segment_describe_resource(uint8_t *items, uint32_t cap, const struct config *config);
+uint32_t segment_describe_resource(uint8_t *items, uint32_t cap, const struct config *settings);

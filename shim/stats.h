@@ -10,7 +10,7 @@
  * Context: any thread, async-signal-safe.
  */
 
-enum stat {
+enum stat_id {
 #define STAT(id, name, help) STAT_##id,
 #include "shim/stats.def"
 #undef STAT
@@ -20,14 +20,14 @@ enum stat {
 /* Where this process counts; never NULL. Written by stats_move() only. */
 extern _Atomic uint64_t *_Atomic stats_target;
 
-static inline void stats_add(enum stat stat, uint64_t n)
+static inline void stats_add(enum stat_id stat, uint64_t n)
 {
 	_Atomic uint64_t *target = atomic_load_explicit(&stats_target, memory_order_relaxed);
 
 	atomic_fetch_add_explicit(&target[stat], n, memory_order_relaxed);
 }
 
-static inline void stats_count(enum stat stat)
+static inline void stats_count(enum stat_id stat)
 {
 	stats_add(stat, 1);
 }
@@ -36,4 +36,4 @@ static inline void stats_count(enum stat stat)
 void stats_move(_Atomic uint64_t *counters);
 /* Carry over what late threads still counted privately. */
 void stats_settle(void);
-const char *stats_name(enum stat stat);
+const char *stats_name(enum stat_id stat);

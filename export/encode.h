@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "export/consumer.h"
+#include "export/json.h"
+
+/*
+ * A batch of records becomes one request body: grouped by the process that wrote them (one ResourceSpans each), in
+ * protobuf or in JSON. Context: one thread.
+ */
+
+enum encoding { ENCODING_PROTOBUF, ENCODING_JSON };
+
+/* Working memory, about 500 KiB; keep one and use it again. */
+struct encoder {
+	enum encoding encoding;
+	bool evidence; /* spans get interspan.parent.evidence */
+	uint64_t boot_unix_s;
+	struct otlp_scope scope;
+	struct span span;
+	struct resource resource;
+	_Alignas(8) uint8_t shared[SEGMENT_RESOURCE_BYTES];
+};
+
+void encoder_begin(struct encoder *encoder, enum encoding encoding, bool evidence);
+
+/*
+ * Append the batch to out. Returns the spans written; *ret_invalid is the records that cannot be spans. out->full
+ * says that the whole did not fit.
+ */
+uint32_t encode_batch(struct encoder *encoder, const struct consumer *consumer, const struct consumer_batch *batch,
+		      struct buffer *out, uint32_t *ret_invalid);

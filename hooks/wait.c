@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where a thread waits for events: the borders of the engine's windows. */
+#include "hooks/hook.h"
+
+EXPORT int epoll_create(int size)
+{
+	int fd = REAL(epoll_create)(size);
+
+	tell_opened(fd, FD_EPOLL);
+	return fd;
+}
+
+EXPORT int epoll_create1(int flags)
+{
+	int fd = REAL(epoll_create1)(flags);
+
+	tell_opened(fd, FD_EPOLL);
+	return fd;
+}
+
+EXPORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
+{
+	int result = REAL(epoll_ctl)(epfd, op, fd, event);
+
+	if (result == 0)
+		engine_epoll_changed(epfd, op, fd);
+	return result;
+}
+
+static int wait_begin(int epfd, int max_events)
+{
+	tell_modules();
+	return engine_wait_begin(epfd, max_events);
+}
+
+EXPORT int epoll_wait(int epfd, struct epoll_event *events, int max_events, int timeout_ms)
+{
+	int n = REAL(epoll_wait)(epfd, events, wait_begin(epfd, max_events), timeout_ms);
+
+	engine_wait_end(epfd, events, n);
+	return n;
+}
+
+EXPORT int epoll_pwait(int epfd, struct epoll_event *events, int max_events, int timeout_ms, const sigset_t *mask)
+{
+	int n = REAL(epoll_pwait)(epfd, events, wait_begin(epfd, max_events), timeout_ms, mask);
+
+	engine_wait_end(epfd, events, n);
+	return n;
+}
+
+EXPORT int epoll_pwait2(int epfd, struct epoll_event *events, int max_events, const struct timespec *timeout,
+			const sigset_t *mask)
+{
+	int n = REAL(epoll_pwait2)(epfd, events, wait_begin(epfd, max_events), timeout, mask);
+
+	engine_wait_end(epfd, events, n);
+	return n;
+}
+
+static void poll_begin(const struct pollfd *fds, nfds_t count)
+{
+	tell_modules();
+	engine_poll_begin(fds, count);
+}
+
+EXPORT int poll(struct pollfd *fds, nfds_t count, int timeout_ms)
+{
+	poll_begin(fds, count);
+
+	int ready = REAL(poll)(fds, count, timeout_ms);
+
+	engine_poll_end(ready);
+	return ready;
+}
+
+EXPORT int __poll_chk(struct pollfd *fds, nfds_t count, int timeout_ms, size_t fds_size)
+{
+	poll_begin(fds, count);
+
+	int ready = REAL(__poll_chk)(fds, count, timeout_ms, fds_size);
+
+	engine_poll_end(ready);
+	return ready;
+}
+
+EXPORT int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask)
+{
+	poll_begin(fds, count);
+
+	int ready = REAL(ppoll)(fds, count, timeout, mask);
+
+	engine_poll_end(ready);
+	return ready;
+}
+
+EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask,
+		       size_t fds_size)
+{
+	poll_begin(fds, count);
+
+	int ready = REAL(__ppoll_chk)(fds, count, timeout, mask, fds_size);
+
+	engine_poll_end(ready);
+	return ready;
+}
+
+static void select_begin(int count, const fd_set *readable)
+{
+	tell_modules();
+	engine_select_begin(count, readable);
+}
+
+EXPORT int select(int count, fd_set *restrict readable, fd_set *restrict writable, fd_set *restrict exceptional,
+		  struct timeval *restrict timeout)
+{
+	select_begin(count, readable);
+
+	int ready = REAL(select)(count, readable, writable, exceptional, timeout);
+
+	engine_poll_end(ready);
+	return ready;
+}
+
+EXPORT int pselect(int count, fd_set *restrict readable, fd_set *restrict writable, fd_set *restrict exceptional,
+		   const struct timespec *restrict timeout, const sigset_t *restrict mask)
+{
+	select_begin(count, readable);
+
+	int ready = REAL(pselect)(count, readable, writable, exceptional, timeout, mask);
+
+	engine_poll_end(ready);
+	return ready;
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/client.h"
+
+#include "shim/clock.h"
+#include "shim/config.h"
+#include "shim/filter.h"
+#include "shim/forwarder.h"
+#include "shim/http_attributes.h"
+#include "shim/propagation.h"
+#include "shim/rules.h"
+#include "shim/span.h"
+#include "shim/stats.h"
+#include "shim/thread.h"
+
+#define MAX_FIELDS_EDITED 64 /* heads of more fields are near their receivers' limits */
+
+/* What the caller sent along goes along. */
+static void inherit(struct exchange *e, const struct exchange *server)
+{
+	if (!server)
+		return;
+	memcpy(e->tracestate, server->tracestate, server->tracestate_len);
+	e->tracestate_len = server->tracestate_len;
+	memcpy(e->baggage, server->baggage, server->baggage_len);
+	e->baggage_len = server->baggage_len;
+}
+
+static void attach(struct exchange *e, struct exchange *server, enum evidence rule)
+{
+	e->rule = (uint8_t)rule;
+	if (!server)
+		return;
+	e->parent = exchange_handle(server);
+	atomic_fetch_add_explicit(&server->clients_started, 1, memory_order_relaxed);
+	exchange_outstanding(e->parent, 1);
+}
+
+static void describe(struct exchange *e, struct conn *c, const struct http1_head *head, const struct decision *d)
+{
+	const struct context *parent = context_is_valid(&d->parent) ? &d->parent : NULL;
+
+	if (!e->recorded)
+		return;
+	span_open(e, SPAN_CLIENT);
+	span_parent(e, parent, d->evidence);
+	for (unsigned i = 0; i < d->n_links; i++)
+		span_link(e, &d->links[i]);
+	span_tracestate(e);
+	http_describe_client(e, c, head);
+}
+
+/* All further work of a task whose request is over joins the trace that its first call began. */
+static void adopt_detached(struct thread *t, const struct exchange *e, const struct decision *d)
+{
+	if (!d->detached || !t->has_inherited || config_is(config.detached, "child"))
+		return;
+	t->inherited = e->context;
+	t->inherited.exchange = HANDLE_NONE;
+}
+
+static bool may_edit(const struct conn *c, const struct http1_head *head, const struct decision *d)
+{
+	struct slice host = SLICE_NONE;
+	uint16_t port;
+
+	if (d->keep_head || head->signs_context || head->n_fields > MAX_FIELDS_EDITED)
+		return false;
+	if (head->kept[HTTP1_HOST].p)
+		http_split_host(head->kept[HTTP1_HOST], &host, &port);
+	return filter_propagates_to(host, &c->peer);
+}
+
+static void gather_evidence(const struct http1_head *head, struct request_evidence *ret)
+{
+	*ret = (struct request_evidence){.head = head};
+	ret->has_traceparent = propagation_traceparent(head, &ret->named);
+}
+
+struct exchange *client_request(struct conn *c, const struct http1_head *head, uint64_t now_ns, bool *ret_edit)
+{
+	struct thread *t = thread_self();
+	struct exchange *e = exchange_begin(EXCHANGE_CLIENT), *server;
+	struct request_evidence evidence;
+	struct decision d;
+	bool excluded;
+
+	*ret_edit = false;
+	if (!e) {
+		conn_give_up(c);
+		return NULL;
+	}
+	gather_evidence(head, &evidence);
+	rules_decide(t, c, &evidence, &d);
+	conn_release_opener(c);
+	c->used = true;
+	server = exchange_of(d.exchange);
+	forwarder_observe(server, head);
+	e->start_ns = now_ns;
+	e->method = (uint8_t)http_method_of(head->method);
+	exchange_identify(e, context_is_valid(&d.parent) ? &d.parent : NULL);
+	attach(e, server, d.evidence);
+	inherit(e, server);
+	excluded = filter_excludes(head->target, c->peer.port, &c->peer) || (server && !server->counted);
+	if (excluded)
+		e->context.flags &= (uint8_t)~TRACE_FLAG_SAMPLED;
+	e->counted = !excluded;
+	e->recorded = !excluded && (e->context.flags & TRACE_FLAG_SAMPLED);
+	stats_count(excluded ? STAT_EXCLUDED : STAT_STARTED);
+	describe(e, c, head, &d);
+	adopt_detached(t, e, &d);
+	conn_push(c, e);
+	*ret_edit = may_edit(c, head, &d);
+	return e;
+}
+
+void client_request_done(struct conn *c, uint64_t body_bytes)
+{
+	struct exchange *e = conn_newest(c);
+
+	if (e) {
+		e->request_done = true;
+		e->request_bytes = body_bytes;
+	}
+}
+
+void client_stimulated(struct conn *c)
+{
+	struct thread *t = thread_self();
+	struct exchange *e = conn_oldest(c);
+
+	thread_stimulated(t, e ? e->parent : HANDLE_NONE);
+	if (e && !handle_is_none(e->parent))
+		rules_expect(t, e->parent, (enum evidence)e->rule);
+}
+
+void client_response(struct conn *c, const struct http1_head *head)
+{
+	struct exchange *e = conn_oldest(c);
+
+	if (!e) {
+		conn_give_up(c);
+		return;
+	}
+	if (head->status < 200 && head->status != 101)
+		return;
+	e->answered_head = true;
+	http_describe_response(e, head);
+}
+
+void client_response_done(struct conn *c, uint64_t body_bytes)
+{
+	struct exchange *e = conn_oldest(c);
+
+	if (!e)
+		return;
+	e->response_bytes = body_bytes;
+	http_describe_sizes(e);
+	conn_pop(c);
+	if (c->pending == exchange_handle(e).slot)
+		c->pending = 0;
+	exchange_outstanding(e->parent, -1);
+	exchange_end(e, clock_monotonic_ns(), NULL);
+}

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/conn.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "shim/blocks.h"
+#include "shim/clock.h"
+#include "shim/config.h"
+#include "shim/ownership.h"
+#include "shim/pool.h"
+#include "shim/stats.h"
+#include "shim/sys_socket.h"
+
+#define CONNS 262144u
+#define SPINS 20000 /* some tens of microseconds: far longer than anybody holds one, far shorter than a time slice */
+#define SWEEP_INTERVAL_NS 1000000000u
+
+static struct pool conns;
+
+int conn_start(void)
+{
+	return pool_start(&conns, sizeof(struct conn), CONNS);
+}
+
+struct conn *conn_at(uint32_t slot)
+{
+	return pool_at(&conns, slot);
+}
+
+uint32_t conn_slot(const struct conn *c)
+{
+	return pool_slot(&conns, c);
+}
+
+uint32_t conn_new(void)
+{
+	uint32_t slot = pool_take(&conns);
+
+	if (!slot) {
+		stats_count(STAT_CONNECTIONS_UNTRACKED);
+		return 0;
+	}
+
+	struct conn *c = conn_at(slot);
+
+	memset((char *)c + sizeof(c->busy), 0, sizeof(*c) - sizeof(c->busy));
+	atomic_store(&c->descriptors, 1);
+	stats_count(STAT_CONNECTIONS);
+	return slot;
+}
+
+/* ---- entering ---- */
+
+static void pause_briefly(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
+static bool lock(struct conn *c)
+{
+	for (int i = 0; i < SPINS; i++) {
+		uint32_t free = 0;
+
+		if (atomic_compare_exchange_weak_explicit(&c->busy, &free, 1, memory_order_acquire,
+							  memory_order_relaxed))
+			return true;
+		pause_briefly();
+	}
+	return false;
+}
+
+void conn_leave(struct conn *c)
+{
+	atomic_store_explicit(&c->busy, 0, memory_order_release);
+}
+
+struct conn *conn_enter_any(int fd, fd_word *ret_word)
+{
+	fd_word word = fdtable_word(fd);
+
+	if ((word & 0xff) != FD_CONNECTION)
+		return NULL;
+
+	struct conn *c = conn_at(fdtable_object(word));
+
+	if (!lock(c)) {
+		stats_count(STAT_CONTENDED);
+		atomic_store(&c->missed, true);
+		return NULL;
+	}
+	if (fdtable_word(fd) != word) {
+		conn_leave(c);
+		return NULL;
+	}
+	if (atomic_load_explicit(&c->missed, memory_order_relaxed))
+		conn_give_up(c);
+	*ret_word = word;
+	return c;
+}
+
+struct conn *conn_enter(int fd, fd_word *ret_word)
+{
+	struct conn *c = conn_enter_any(fd, ret_word);
+
+	if (c && c->opaque) {
+		conn_leave(c);
+		return NULL;
+	}
+	return c;
+}
+
+bool conn_reenter(struct conn *c, int fd, fd_word word)
+{
+	if (!lock(c)) {
+		stats_count(STAT_CONTENDED);
+		atomic_store(&c->missed, true);
+		return false;
+	}
+	if (fdtable_word(fd) == word)
+		return true;
+	conn_leave(c);
+	return false;
+}
+
+void conn_missed(int fd)
+{
+	fd_word word = fdtable_word(fd);
+
+	if ((word & 0xff) == FD_CONNECTION)
+		atomic_store(&conn_at(fdtable_object(word))->missed, true);
+}
+
+/* ---- exchanges ---- */
+
+void conn_push(struct conn *c, struct exchange *e)
+{
+	uint32_t slot = exchange_handle(e).slot;
+
+	e->connection = conn_slot(c);
+	e->next = 0;
+	if (c->newest)
+		exchange_at(c->newest)->next = slot;
+	else
+		c->oldest = slot;
+	c->newest = slot;
+}
+
+struct exchange *conn_oldest(const struct conn *c)
+{
+	return c->oldest ? exchange_at(c->oldest) : NULL;
+}
+
+struct exchange *conn_newest(const struct conn *c)
+{
+	return c->newest ? exchange_at(c->newest) : NULL;
+}
+
+void conn_pop(struct conn *c)
+{
+	c->oldest = exchange_at(c->oldest)->next;
+	if (!c->oldest)
+		c->newest = 0;
+}
+
+/* A copy left over from a fork ends only here if nobody else holds one, or if we have claimed it. */
+static bool is_ours_to_end(const struct exchange *e)
+{
+	return !e->shared || ownership_release(e->ownership);
+}
+
+void conn_end_exchanges(struct conn *c, const char *error)
+{
+	uint64_t now = c->oldest ? clock_monotonic_ns() : 0;
+
+	c->pending = 0;
+	while (c->oldest) {
+		struct exchange *e = conn_oldest(c);
+
+		conn_pop(c);
+		if (e->role == EXCHANGE_CLIENT)
+			exchange_outstanding(e->parent, -1);
+		if (is_ours_to_end(e))
+			exchange_end(e, now, error);
+		else
+			exchange_discard(e);
+	}
+}
+
+void conn_forget_exchanges(struct conn *c)
+{
+	c->pending = 0;
+	while (c->oldest) {
+		struct exchange *e = conn_oldest(c);
+
+		conn_pop(c);
+		if (e->role == EXCHANGE_CLIENT)
+			exchange_outstanding(e->parent, -1);
+		exchange_discard(e);
+	}
+}
+
+static void give_back_memory(struct conn *c)
+{
+	block_give(c->in.carry);
+	block_give(c->out.carry);
+	c->in.carry = c->out.carry = NULL;
+	c->in.carry_len = c->out.carry_len = 0;
+}
+
+void conn_give_up(struct conn *c)
+{
+	if (c->opaque)
+		return;
+	c->opaque = true;
+	stats_count(STAT_CONNECTIONS_OPAQUE);
+	conn_end_exchanges(c, NULL);
+	conn_release_opener(c);
+	give_back_memory(c);
+}
+
+void conn_release_opener(struct conn *c)
+{
+	if (!c->holds_opener)
+		return;
+	c->holds_opener = false;
+	exchange_outstanding(c->opener, -1);
+}
+
+/* ---- the end of a descriptor ---- */
+
+static const char *error_of_close(const struct conn *c)
+{
+	if (c->error)
+		return c->error;
+	if (c->role == CONN_SERVER)
+		return c->peer_gone ? "client_disconnected" : "no_response";
+	return c->peer_gone ? "connection_closed" : "cancelled";
+}
+
+/* A body that lasts until the connection closes ends here, and with it the exchange: that is no failure. */
+static void finish_until_close(struct conn *c)
+{
+	struct exchange *e = conn_oldest(c);
+	struct http1_event event;
+
+	if (!e || !e->answered_head)
+		return;
+
+	struct http1_stream *response = c->role == CONN_SERVER ? &c->out : &c->in;
+
+	if (response->framing == HTTP1_TUNNEL ||
+	    (http1_eof(response, &event) == 0 && event.type == HTTP1_END)) {
+		conn_pop(c);
+		if (e->role == EXCHANGE_CLIENT)
+			exchange_outstanding(e->parent, -1);
+		if (is_ours_to_end(e))
+			exchange_end(e, clock_monotonic_ns(), c->error);
+		else
+			exchange_discard(e);
+	}
+}
+
+static void end_entered(struct conn *c)
+{
+	if (!c->opaque) {
+		finish_until_close(c);
+		conn_end_exchanges(c, error_of_close(c));
+		conn_release_opener(c);
+	}
+	give_back_memory(c);
+	block_give(c->owed);
+	c->owed = NULL;
+	c->opaque = true;
+	conn_leave(c);
+	pool_give(&conns, conn_slot(c));
+}
+
+void conn_drop_descriptor(uint32_t slot)
+{
+	struct conn *c = conn_at(slot);
+
+	if (atomic_fetch_sub(&c->descriptors, 1) != 1)
+		return;
+	if (lock(c))
+		end_entered(c);
+	/* else: somebody hangs in it; it stays as it is, unreachable, until the process ends */
+}
+
+/* ---- addresses ---- */
+
+const struct endpoint *conn_local(struct conn *c)
+{
+	if (!c->local_known) {
+		struct sockaddr_storage addr;
+		socklen_t len = sizeof(addr);
+
+		c->local_known = true;
+		if (sys_getsockname(c->fd, (struct sockaddr *)&addr, &len) == 0)
+			endpoint_from(&c->local, (const struct sockaddr *)&addr, len);
+	}
+	return &c->local;
+}
+
+const struct endpoint *conn_peer(struct conn *c)
+{
+	if (c->peer.family == 0) {
+		struct sockaddr_storage addr;
+		socklen_t len = sizeof(addr);
+
+		if (sys_getpeername(c->fd, (struct sockaddr *)&addr, &len) == 0)
+			endpoint_from(&c->peer, (const struct sockaddr *)&addr, len);
+	}
+	return &c->peer;
+}
+
+bool conn_is_socket(struct conn *c, int fd)
+{
+	int type = 0;
+	socklen_t len = sizeof(type);
+
+	if (!c->checked) {
+		if (sys_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0 || type != SOCK_STREAM) {
+			/* A close that we never saw: this number is something else by now. */
+			conn_give_up(c);
+			return false;
+		}
+		c->checked = true;
+	}
+	return true;
+}
+
+/* ---- all of them ---- */
+
+static void for_each_open(void (*act)(struct exchange *e, uint64_t arg), uint64_t arg)
+{
+	uint32_t last = exchange_high_water();
+
+	for (uint32_t slot = 1; slot <= last; slot++)
+		if (exchange_open_generation(slot))
+			act(exchange_at(slot), arg);
+}
+
+static void end_connection_of(struct exchange *e, uint64_t now_ns)
+{
+	struct conn *c = conn_at(e->connection);
+
+	(void)now_ns;
+	if (!e->connection || !lock(c))
+		return;
+	finish_until_close(c);
+	conn_end_exchanges(c, error_of_close(c));
+	conn_leave(c);
+}
+
+void conn_end_all(uint64_t now_ns)
+{
+	for_each_open(end_connection_of, now_ns);
+}
+
+static void give_up_if_older(struct exchange *e, uint64_t born_before)
+{
+	struct conn *c = conn_at(e->connection);
+
+	if (e->start_ns >= born_before || !e->connection || !lock(c))
+		return;
+	if (exchange_is_open(exchange_handle(e)) && e->start_ns < born_before) {
+		conn_end_exchanges(c, "timeout");
+		conn_give_up(c);
+	}
+	conn_leave(c);
+}
+
+void conn_sweep(uint64_t now_ns)
+{
+	static _Atomic uint64_t next_ns;
+	uint64_t due = atomic_load_explicit(&next_ns, memory_order_relaxed);
+	uint64_t age_ns = (uint64_t)config.max_exchange_age_ms * 1000000u;
+
+	if (now_ns < due || !atomic_compare_exchange_strong(&next_ns, &due, now_ns + SWEEP_INTERVAL_NS))
+		return;
+	if (due != 0 && now_ns > age_ns)
+		for_each_open(give_up_if_older, now_ns - age_ns);
+}
+
+static void share(struct exchange *e, uint64_t unused)
+{
+	(void)unused;
+	if (e->shared && e->ownership)
+		ownership_hold(e->ownership);
+	else
+		e->ownership = ownership_share();
+	e->shared = e->ownership != 0;
+}
+
+void conn_share_all(void)
+{
+	for_each_open(share, 0);
+}
+
+static void release_if_shared(struct exchange *e, uint64_t unused)
+{
+	struct conn *c = conn_at(e->connection);
+
+	(void)unused;
+	if (!e->shared || !e->connection || !lock(c))
+		return;
+	if (e->shared)
+		conn_end_exchanges(c, error_of_close(c));
+	c->opaque = true;
+	conn_leave(c);
+}
+
+void conn_release_shared(void)
+{
+	for_each_open(release_if_shared, 0);
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shim/context.h"
+#include "shim/endpoint.h"
+#include "shim/exchange.h"
+#include "shim/fdtable.h"
+#include "shim/protocols/http1.h"
+
+/*
+ * A connection: one open file description of a stream socket, reached through one or more descriptors. Its fields
+ * belong to whoever holds it between conn_enter() and conn_leave(), short stretches that never span a system call that
+ * could block. A second thread spins a bounded while for it, then gives the connection up: it becomes opaque, never wrong.
+ */
+
+enum conn_role { CONN_SERVER = 1, CONN_CLIENT = 2 };
+
+struct conn {
+	_Atomic uint32_t busy;
+	_Atomic uint32_t descriptors;
+	_Atomic bool missed;     /* bytes went by unseen: opaque at the next look */
+	uint8_t role;
+	bool opaque;             /* given up: only closing it means anything */
+	bool sending;            /* a thread is inside the real send */
+	bool checked;            /* known to be a socket still: asked once, before the first mutation */
+	bool peeked;             /* the program has looked at coming bytes with MSG_PEEK */
+	bool preface_in, preface_out; /* past the place where a PROXY preface could stand */
+	bool peer_gone;          /* end of file or reset was read */
+	const char *error;       /* why, as error.type */
+	struct http1_stream in, out;
+	uint32_t oldest, newest; /* slots of its open exchanges, in order of their requests; 0: none */
+	uint32_t responding;     /* client: the exchange whose response head is under way was announced to `in` */
+	int fd;                  /* a descriptor that led here; may be closed by now */
+	struct endpoint peer, local, original; /* original: source from a PROXY preface */
+	bool local_known;
+
+	/* Client: for whom it was opened (rule 6). */
+	bool used;                 /* its first exchange has begun */
+	bool holds_opener;         /* counted in the opener's outstanding */
+	struct handle opener;      /* none: unknown */
+	uint8_t opener_rule;
+	uint32_t opener_started;   /* its clients_started at that time */
+	uint32_t opened_window;    /* window.seq and loop of the opening thread */
+	uint32_t opened_loop;
+
+	/* Client: the request head under way (send.c). */
+	uint32_t message_sent;     /* bytes of a head not yet complete that are out */
+	uint32_t preface_left;     /* bytes of a PROXY preface still to go out before the first head */
+	bool begun;                /* its exchange exists (and may even be over, if another thread read the response) */
+	uint32_t pending;          /* slot of the exchange begun for a head that is not fully sent; 0: none */
+	uint8_t edits_done;        /* bit per enum inject_field */
+	bool edit_this;            /* this head gets edits */
+	uint8_t *owed;             /* bytes of ours that a short write cut off: they go before anything else */
+	uint16_t owed_len, owed_sent;
+};
+
+int conn_start(void);
+struct conn *conn_at(uint32_t slot);
+uint32_t conn_slot(const struct conn *c);
+
+/*
+ * The connection behind fd, entered; NULL when there is none, it is opaque, or it is busy for too long (then it is
+ * opaque from now on). ret_word is for conn_reenter().
+ */
+struct conn *conn_enter(int fd, fd_word *ret_word);
+/* Enter it again after a real call. False: it was closed meanwhile. */
+bool conn_reenter(struct conn *c, int fd, fd_word word);
+void conn_leave(struct conn *c);
+/* The same, opaque ones included. */
+struct conn *conn_enter_any(int fd, fd_word *ret_word);
+/* A new connection with one descriptor; 0 when there is no room (counted). Nobody else can see it yet. */
+uint32_t conn_new(void);
+/* A descriptor of it is closed; the last one ends it. Not entered. */
+void conn_drop_descriptor(uint32_t slot);
+/* Something went by that we could not look at (a signal handler's I/O, a busy connection). */
+void conn_missed(int fd);
+
+/* Stop following it: its exchanges end without error if they have a status, else as unknown. Entered. */
+void conn_give_up(struct conn *c);
+/* End every open exchange: the peer left or we closed. error NULL: no failure. Entered. */
+void conn_end_exchanges(struct conn *c, const char *error);
+
+/* Another process owns them: forget them without a trace. Entered. */
+void conn_forget_exchanges(struct conn *c);
+
+/* Its exchanges, oldest first. Entered. */
+void conn_push(struct conn *c, struct exchange *e);
+struct exchange *conn_oldest(const struct conn *c);
+void conn_pop(struct conn *c); /* takes the oldest off the list; the caller ends it */
+/* The oldest whose request is not complete yet: the one that arriving body bytes belong to. */
+struct exchange *conn_newest(const struct conn *c);
+
+/* The opener's call is no longer outstanding through this connection. Entered. */
+void conn_release_opener(struct conn *c);
+/* Our own address, asked once. Entered. */
+const struct endpoint *conn_local(struct conn *c);
+const struct endpoint *conn_peer(struct conn *c);
+/* Before the first mutation of its bytes: is fd really (still) a stream socket? */
+bool conn_is_socket(struct conn *c, int fd);
+
+/* End all exchanges of this process: it exits. Those shared with another process end only if we are the last. */
+void conn_end_all(uint64_t now_ns);
+/* End exchanges older than max_age_ns; does work once a second at most. */
+void conn_sweep(uint64_t now_ns);
+/* This process runs another program now: it lets go of the exchanges that it shares with its parent. */
+void conn_release_shared(void);
+/* Before fork: mark every open exchange as shared with the child. */
+void conn_share_all(void);

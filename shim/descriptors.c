@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The life of descriptors, as hooks report it: what each number stands for, and when a connection is really closed. */
+#include <errno.h>
+#include <limits.h>
+
+#include "shim/clock.h"
+#include "shim/conn.h"
+#include "shim/engine.h"
+#include "shim/loop.h"
+#include "shim/process.h"
+#include "shim/rules.h"
+#include "shim/stats.h"
+#include "shim/thread.h"
+
+/* What the word stood for is gone. */
+static void drop(fd_word word)
+{
+	enum fd_kind kind = (enum fd_kind)(word & 0xff);
+
+	if (word == (fd_word)-1)
+		return;
+	if (kind == FD_CONNECTION && fdtable_object(word))
+		conn_drop_descriptor(fdtable_object(word));
+	else if (kind == FD_EPOLL)
+		loop_closed(fdtable_object(word));
+}
+
+void engine_opened(int fd, enum fd_kind kind)
+{
+	if (fd >= 0)
+		OBSERVE(drop(fdtable_set(fd, kind, 0)));
+}
+
+static void listening(int fd)
+{
+	drop(fdtable_set(fd, FD_LISTENER, 0));
+	process_listening();
+}
+
+void engine_listening(int fd)
+{
+	OBSERVE(listening(fd));
+}
+
+static struct conn *new_conn(int fd, enum conn_role role)
+{
+	uint32_t slot = conn_new();
+
+	if (!slot)
+		return NULL;
+
+	struct conn *c = conn_at(slot);
+
+	c->role = (uint8_t)role;
+	c->fd = fd;
+	http1_start(&c->in, role == CONN_SERVER ? HTTP1_REQUEST : HTTP1_RESPONSE);
+	http1_start(&c->out, role == CONN_SERVER ? HTTP1_RESPONSE : HTTP1_REQUEST);
+	return c;
+}
+
+static void accepted(int fd, const struct sockaddr *peer, socklen_t peer_len)
+{
+	struct thread *t = thread_self();
+	struct conn *c = new_conn(fd, CONN_SERVER);
+
+	/* A thread that takes a new connection before it has answered does not serve one at a time. */
+	t->has_inherited = false;
+	if (exchange_is_open(t->sync))
+		thread_class_revoke(thread_class_of(t));
+	if (!c)
+		return;
+	if (peer && peer_len > sizeof(sa_family_t))
+		endpoint_from(&c->peer, peer, peer_len);
+	drop(fdtable_set(fd, FD_CONNECTION, conn_slot(c)));
+}
+
+void engine_accepted(int listener, int fd, const struct sockaddr *peer, socklen_t peer_len)
+{
+	(void)listener;
+	if (fd >= 0)
+		OBSERVE(accepted(fd, peer, peer_len));
+}
+
+static void label_opener(struct conn *c, struct thread *t)
+{
+	struct handle opener;
+	enum evidence rule;
+
+	c->opened_window = t->window.seq;
+	c->opened_loop = t->loop;
+	if (!rules_opener(t, &opener, &rule))
+		return;
+
+	struct exchange *e = exchange_of(opener);
+
+	if (!e)
+		return;
+	c->opener = opener;
+	c->opener_rule = (uint8_t)rule;
+	c->opener_started = atomic_load_explicit(&e->clients_started, memory_order_relaxed);
+	c->holds_opener = true;
+	exchange_outstanding(opener, 1);
+}
+
+static void connecting(int fd, const struct sockaddr *peer, socklen_t peer_len)
+{
+	fd_word word;
+	struct conn *c = conn_enter_any(fd, &word);
+
+	if (c) { /* asked again: the usual way to learn how a non-blocking connect went */
+		conn_leave(c);
+		return;
+	}
+	if (fdtable_kind(fd) != FD_SOCKET || !peer || peer->sa_family == AF_UNSPEC)
+		return; /* a datagram socket, or one dissolved */
+	c = new_conn(fd, CONN_CLIENT);
+	if (!c)
+		return;
+	endpoint_from(&c->peer, peer, peer_len);
+	label_opener(c, thread_self());
+	drop(fdtable_set(fd, FD_CONNECTION, conn_slot(c)));
+}
+
+/* A failed connect leaves a socket that may be tried again. */
+static void connect_failed(int fd)
+{
+	fd_word word = fdtable_word(fd);
+
+	if ((word & 0xff) == FD_CONNECTION && fdtable_replace(fd, word, FD_SOCKET, 0))
+		conn_drop_descriptor(fdtable_object(word));
+}
+
+void engine_connecting(int fd, const struct sockaddr *peer, socklen_t peer_len, int result, int error)
+{
+	if (result == 0 || error == EINPROGRESS || error == EINTR || error == EALREADY || error == EISCONN)
+		OBSERVE(connecting(fd, peer, peer_len));
+	else if (error != EAGAIN)
+		OBSERVE(connect_failed(fd));
+}
+
+void engine_paired(int fd_a, int fd_b)
+{
+	engine_opened(fd_a, FD_PIPE);
+	engine_opened(fd_b, FD_PIPE);
+}
+
+static void forget(int fd)
+{
+	drop(fdtable_set(fd, FD_UNKNOWN, 0));
+}
+
+void engine_closing(int fd)
+{
+	if (!engine_watches(fd))
+		return;
+	if (!guard_is_on() || thread_is_borrowed())
+		return; /* the child of vfork closes its own copy of the descriptor; the table is its parent's */
+	if (guard_depth != 0) {
+		/* In a signal handler that interrupted us: the number changes hands, its connection is left alone. */
+		(void)fdtable_set(fd, FD_UNKNOWN, 0);
+		stats_count(STAT_REENTERED);
+		return;
+	}
+	OBSERVE(forget(fd));
+}
+
+void engine_closing_range(unsigned first, unsigned last)
+{
+	if (!guard_is_on() || thread_is_borrowed())
+		return;
+	for (int fd = fdtable_next(first, last); fd >= 0; fd = fdtable_next((unsigned)fd + 1, last)) {
+		engine_closing(fd);
+		if (fd == INT_MAX || (unsigned)fd == last)
+			return;
+	}
+}
+
+static void duplicated(int old_fd, int new_fd)
+{
+	fd_word word = fdtable_word(old_fd);
+	enum fd_kind kind = (enum fd_kind)(word & 0xff);
+
+	if (kind == FD_CONNECTION)
+		atomic_fetch_add(&conn_at(fdtable_object(word))->descriptors, 1);
+	if (kind == FD_EPOLL)
+		word &= 0xffffffffu; /* a copy starts a loop of its own: two waits on one epoll are two windows anyway */
+	drop(fdtable_set(new_fd, kind, fdtable_object(word)));
+}
+
+void engine_duplicated(int old_fd, int new_fd)
+{
+	if (old_fd == new_fd || new_fd < 0 || (!engine_watches(old_fd) && !engine_watches(new_fd)))
+		return;
+	if (!thread_is_borrowed())
+		OBSERVE(duplicated(old_fd, new_fd));
+}
+
+static void shut_down(int fd, int how)
+{
+	fd_word word;
+	struct conn *c = how == SHUT_RD ? NULL : conn_enter(fd, &word);
+	struct http1_event event;
+	struct exchange *e;
+
+	if (!c)
+		return;
+	/* A response that lasts until the connection closes is complete once we say that nothing follows. */
+	e = conn_oldest(c);
+	if (c->role == CONN_SERVER && e && e->answered_head && !e->shared && c->out.framing == HTTP1_UNTIL_CLOSE &&
+	    http1_eof(&c->out, &event) == 0 && event.type == HTTP1_END) {
+		conn_pop(c);
+		exchange_end(e, clock_monotonic_ns(), NULL);
+	}
+	conn_leave(c);
+}
+
+void engine_shutdown(int fd, int how)
+{
+	if (engine_watches(fd))
+		OBSERVE(shut_down(fd, how));
+}

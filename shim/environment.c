@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a program that this one starts gets in its environment: the current context as TRACEPARENT, TRACESTATE and BAGGAGE, and the
+ * preload as INTERSPAN_FOLLOW says. The program's own array is never written to.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "shim/config.h"
+#include "shim/conn.h"
+#include "shim/engine.h"
+#include "shim/exchange.h"
+#include "shim/process.h"
+#include "shim/protocols/tracecontext.h"
+#include "shim/rules.h"
+#include "shim/self.h"
+#include "shim/thread.h"
+
+#define ENTRIES_ADDED 8
+
+struct writer {
+	struct exec_scratch *scratch;
+	size_t n, used;
+};
+
+static bool names(const char *entry, const char *name)
+{
+	size_t len = strlen(name);
+
+	return strncmp(entry, name, len) == 0 && entry[len] == '=';
+}
+
+static void add_entry(struct writer *w, const char *name, const void *value, size_t len)
+{
+	size_t name_len = strlen(name);
+	char *at = w->scratch->text + w->used;
+
+	if (w->used + name_len + len + 2 > sizeof(w->scratch->text))
+		return;
+	memcpy(at, name, name_len);
+	at[name_len] = '=';
+	memcpy(at + name_len + 1, value, len);
+	at[name_len + 1 + len] = '\0';
+	w->used += name_len + len + 2;
+	w->scratch->envp[w->n++] = at;
+}
+
+/* The preload list without us. */
+static void add_preload_without_us(struct writer *w, const char *list)
+{
+	char kept[1024];
+	size_t n = 0;
+
+	while (*list) {
+		size_t len = strcspn(list, " :");
+
+		if (len > 0 && !self_is_path(list, len) && n + len + 1 < sizeof(kept)) {
+			memcpy(kept + n, list, len);
+			n += len;
+			kept[n++] = ':';
+		}
+		list += len + (list[len] != '\0');
+	}
+	if (n > 0)
+		add_entry(w, "LD_PRELOAD", kept, n - 1);
+}
+
+static void add_context(struct writer *w, const struct context *c)
+{
+	uint8_t text[TRACEPARENT_LEN];
+	const struct exchange *e = exchange_of(c->exchange);
+
+	traceparent_format(text, c->trace_id, c->span_id, c->flags);
+	add_entry(w, "TRACEPARENT", text, sizeof(text));
+	if (e && e->tracestate_len)
+		add_entry(w, "TRACESTATE", e->tracestate, e->tracestate_len);
+	if (e && e->baggage_len)
+		add_entry(w, "BAGGAGE", e->baggage, e->baggage_len);
+}
+
+static bool is_context(const char *entry)
+{
+	return names(entry, "TRACEPARENT") || names(entry, "TRACESTATE") || names(entry, "BAGGAGE");
+}
+
+static size_t count(char *const *envp)
+{
+	size_t n = 0;
+
+	while (envp && envp[n])
+		n++;
+	return n;
+}
+
+static char *const *rebuild(char *const *envp, struct exec_scratch *scratch, const struct context *current)
+{
+	struct writer w = {.scratch = scratch};
+	bool drop_preload = config_is(config.follow, "none"), has_preload = false;
+
+	for (; envp && *envp; envp++) {
+		if (current && is_context(*envp))
+			continue;
+		if (names(*envp, "LD_PRELOAD")) {
+			has_preload = true;
+			if (drop_preload) {
+				add_preload_without_us(&w, strchr(*envp, '=') + 1);
+				continue;
+			}
+		}
+		scratch->envp[w.n++] = *envp;
+	}
+	if (current)
+		add_context(&w, current);
+	if (!has_preload && config_is(config.follow, "all") && *self_path())
+		add_entry(&w, "LD_PRELOAD", self_path(), strlen(self_path()));
+	scratch->envp[w.n] = NULL;
+	return scratch->envp;
+}
+
+void engine_executing(void)
+{
+	if (guard_is_on() && exchange_open_count() > 0 && !thread_is_borrowed())
+		OBSERVE(conn_release_shared());
+}
+
+char *const *engine_exec_environment(const char *path, char *const *envp, struct exec_scratch *scratch)
+{
+	struct context current;
+	bool known;
+	int errno_saved = errno;
+
+	(void)path;
+	if (!guard_enter())
+		return envp;
+	known = rules_current(thread_self(), &current);
+	if (known || !config_is(config.follow, "auto")) {
+		if (!scratch)
+			envp = NULL;
+		else if (count(envp) + ENTRIES_ADDED <= scratch->envp_max)
+			envp = rebuild(envp, scratch, known ? &current : NULL);
+	}
+	errno = errno_saved;
+	guard_leave();
+	return envp;
+}

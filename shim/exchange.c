@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/exchange.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "shim/ids.h"
+#include "shim/loop.h"
+#include "shim/ownership.h"
+#include "shim/pool.h"
+#include "shim/process.h"
+#include "shim/sampler.h"
+#include "shim/stats.h"
+#include "shim/thread.h"
+
+#define EXCHANGES 262144u /* open at once; ids hold 24 bits of slot */
+
+struct pool exchanges;
+static _Atomic uint32_t open_servers;
+static _Atomic int32_t waiting_servers, handed_servers;
+
+int exchange_start(void)
+{
+	return pool_start(&exchanges, sizeof(struct exchange), EXCHANGES);
+}
+
+struct exchange *exchange_at(uint32_t slot)
+{
+	return pool_at(&exchanges, slot);
+}
+
+uint32_t exchange_high_water(void)
+{
+	return atomic_load_explicit(&exchanges.used, memory_order_acquire);
+}
+
+uint32_t exchange_open_generation(uint32_t slot)
+{
+	if (slot > exchange_high_water())
+		return 0;
+	return atomic_load_explicit(&exchange_at(slot)->open_generation, memory_order_acquire);
+}
+
+struct handle exchange_handle(const struct exchange *e)
+{
+	uint32_t slot = pool_slot(&exchanges, e);
+
+	return (struct handle){slot, pool_generation(&exchanges, slot)};
+}
+
+struct exchange *exchange_of(struct handle h)
+{
+	return exchange_is_open(h) ? exchange_at(h.slot) : NULL;
+}
+
+struct exchange *exchange_named(struct handle from_id, const struct context *named)
+{
+	uint32_t open = exchange_open_generation(from_id.slot);
+
+	if (!open || !ids_same_generation(from_id, (struct handle){from_id.slot, open - 1}))
+		return NULL;
+
+	struct exchange *e = exchange_at(from_id.slot);
+
+	return memcmp(e->context.span_id, named->span_id, 8) == 0 &&
+			       memcmp(e->context.trace_id, named->trace_id, 16) == 0
+		       ? e
+		       : NULL;
+}
+
+struct exchange *exchange_begin(enum exchange_role role)
+{
+	uint32_t slot = pool_take(&exchanges);
+
+	if (!slot) {
+		stats_count(STAT_STARTED);
+		stats_count(STAT_DROPPED_NO_SLOT);
+		return NULL;
+	}
+
+	struct exchange *e = exchange_at(slot);
+	uint32_t gen = pool_generation(&exchanges, slot);
+
+	/* Everything but the text buffers behind it, which their lengths make void. */
+	memset((char *)e + sizeof(e->open_generation), 0,
+	       offsetof(struct exchange, baggage) - sizeof(e->open_generation));
+	e->role = (uint8_t)role;
+	atomic_store_explicit(&e->open_generation, gen + 1, memory_order_release);
+	if (role == EXCHANGE_SERVER)
+		atomic_fetch_add_explicit(&open_servers, 1, memory_order_relaxed);
+	return e;
+}
+
+void exchange_identify(struct exchange *e, const struct context *parent)
+{
+	struct handle self = exchange_handle(e);
+
+	e->context.exchange = self;
+	if (parent) {
+		memcpy(e->context.trace_id, parent->trace_id, 16);
+		e->context.flags = parent->flags & TRACE_FLAG_RANDOM;
+	} else {
+		ids_new_trace(e->context.trace_id);
+		e->context.flags = TRACE_FLAG_RANDOM;
+	}
+	ids_new_span(e->context.span_id, self);
+	if (sampler_wants(parent, e->context.trace_id))
+		e->context.flags |= TRACE_FLAG_SAMPLED;
+}
+
+/* ---- counts ---- */
+
+void exchange_join_loop(struct exchange *e, uint32_t loop)
+{
+	e->loop = loop;
+	if (loop)
+		atomic_fetch_add_explicit(&loop_at(loop)->open, 1, memory_order_relaxed);
+}
+
+static void count_waiting(const struct exchange *e, int32_t change)
+{
+	atomic_fetch_add_explicit(&waiting_servers, change, memory_order_relaxed);
+	atomic_fetch_add_explicit(&loop_at(e->loop)->waiting, change, memory_order_relaxed);
+}
+
+void exchange_outstanding(struct handle h, int change)
+{
+	struct exchange *e = exchange_of(h);
+
+	if (!e || e->role != EXCHANGE_SERVER)
+		return;
+
+	uint32_t before = atomic_fetch_add_explicit(&e->outstanding, (uint32_t)change, memory_order_relaxed);
+
+	if (before == 0 && change > 0)
+		count_waiting(e, 1);
+	else if (before == 1 && change < 0)
+		count_waiting(e, -1);
+}
+
+void exchange_handed_off(struct handle h)
+{
+	struct exchange *e = exchange_of(h);
+
+	if (!e || e->role != EXCHANGE_SERVER || atomic_exchange(&e->handed_off, true))
+		return;
+	atomic_fetch_add_explicit(&handed_servers, 1, memory_order_relaxed);
+}
+
+uint32_t exchange_open_count(void)
+{
+	return atomic_load_explicit(&open_servers, memory_order_relaxed);
+}
+
+uint32_t exchange_parked(uint32_t slot, struct handle except)
+{
+	const struct loop *loop = loop_at(slot);
+	int32_t parked = slot ? atomic_load_explicit(&loop->open, memory_order_relaxed) -
+					atomic_load_explicit(&loop->waiting, memory_order_relaxed)
+			      : (int32_t)exchange_open_count() -
+					atomic_load_explicit(&waiting_servers, memory_order_relaxed);
+	const struct exchange *e = exchange_of(except);
+
+	/* What was handed to another thread may continue on any loop, this one included. */
+	if (slot)
+		parked += atomic_load_explicit(&handed_servers, memory_order_relaxed);
+	if (e && (!slot || e->loop == slot) && atomic_load_explicit(&e->outstanding, memory_order_relaxed) == 0)
+		parked--;
+	return parked > 0 ? (uint32_t)parked : 0;
+}
+
+static void leave_counts(struct exchange *e)
+{
+	if (e->role != EXCHANGE_SERVER)
+		return;
+	if (atomic_load(&e->outstanding) > 0)
+		count_waiting(e, -1);
+	if (atomic_load(&e->handed_off))
+		atomic_fetch_sub_explicit(&handed_servers, 1, memory_order_relaxed);
+	if (e->loop)
+		atomic_fetch_sub_explicit(&loop_at(e->loop)->open, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&open_servers, 1, memory_order_relaxed);
+}
+
+static void release(struct exchange *e)
+{
+	leave_counts(e);
+	atomic_store_explicit(&e->open_generation, 0, memory_order_release);
+	pool_give(&exchanges, pool_slot(&exchanges, e));
+}
+
+void exchange_discard(struct exchange *e)
+{
+	release(e);
+}
+
+/* ---- the end ---- */
+
+static void write_record(struct exchange *e, uint64_t end_ns, const char *error)
+{
+	struct record_builder *b = &e->record;
+
+	if (error) {
+		b->record->status = STATUS_ERROR;
+		if (!e->error_status) /* keys must be unique: the status code was there first */
+			record_add_string(b, ATTR_ERROR_TYPE, error, strlen(error));
+	}
+	b->record->start_ns = e->start_ns;
+	b->record->end_ns = end_ns;
+	b->record->tid = thread_tid(thread_self());
+	record_finish(b);
+	process_write(b->record);
+}
+
+void exchange_end(struct exchange *e, uint64_t end_ns, const char *error)
+{
+	if (e->recorded)
+		write_record(e, end_ns, error);
+	else if (e->counted)
+		stats_count(STAT_SAMPLED_OUT);
+	release(e);
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shim/context.h"
+#include "shim/record.h"
+
+/*
+ * An exchange: one request and its response on one connection. Server exchanges are what client exchanges have as
+ * parents. Fields are written by whoever holds the connection's lock; those marked atomic are read by anybody who
+ * holds a handle, and a handle is only believed while exchange_is_open().
+ *
+ * Life: begin, any number of facts, end. Ending writes the record (when it is recorded), takes the exchange
+ * out of every count and frees the slot; the handle is dead from then on.
+ */
+
+#define EXCHANGE_RECORD_BYTES 4096
+#define EXCHANGE_BAGGAGE_BYTES 1024
+#define EXCHANGE_TRACESTATE_BYTES 512
+#define EXCHANGE_FIELDS 12 /* hashes of end-to-end fields kept, to see whether this process is a forwarder */
+
+enum exchange_role { EXCHANGE_SERVER, EXCHANGE_CLIENT };
+
+struct exchange {
+	_Atomic uint32_t open_generation; /* the generation of the handle while open, else 0 */
+	uint8_t role;
+	bool recorded;         /* sampled and not excluded: it becomes a span */
+	bool counted;          /* started was counted: the end must be, too */
+	bool stamped;          /* the program saw our span id in this request's head */
+	bool answered_head;    /* the final response head has gone by */
+	bool request_done, response_done;
+	bool error_status;     /* error.type has been set from the status code */
+	bool shared;           /* open at a fork: ownership is decided by ownership_claim() */
+	uint8_t method;        /* enum exchange_method: what the response's framing depends on */
+	uint8_t rule;          /* client: enum evidence of its parent */
+	uint16_t status;
+	struct context context;
+	struct context incoming;  /* server: the parent that the peer named; all zero: none */
+	struct handle parent;     /* client: the server exchange it was made for, or none */
+	uint32_t next;            /* slot of the next (younger) exchange on the connection */
+	uint32_t connection;      /* slot */
+	uint32_t loop;            /* server: slot of the loop that read it; 0: none */
+	uint32_t ownership;       /* cell shared with forked children; 0: none */
+	_Atomic uint32_t outstanding; /* server: client exchanges and connects under way for it */
+	_Atomic uint32_t clients_started; /* server: client exchanges ever started for it */
+	_Atomic bool handed_off;  /* server: its thread woke another one while handling it */
+	struct context detached;  /* server, kept for work that outlives it: see rules.c */
+	uint64_t start_ns;
+	uint64_t request_bytes, response_bytes;
+	uint32_t fields[EXCHANGE_FIELDS]; /* hashes of end-to-end fields */
+	uint8_t n_fields;
+	uint32_t content_hash; /* rule 7: method, target and Host */
+	uint16_t baggage_len, tracestate_len;
+	char baggage[EXCHANGE_BAGGAGE_BYTES];
+	char tracestate[EXCHANGE_TRACESTATE_BYTES];
+	uint32_t n_attributes, n_links;
+	struct record_builder record;
+	_Alignas(8) uint8_t record_memory[EXCHANGE_RECORD_BYTES];
+};
+
+enum exchange_method { METHOD_OTHER, METHOD_HEAD, METHOD_CONNECT };
+
+int exchange_start(void);
+
+extern struct pool exchanges;
+uint32_t exchange_open_generation(uint32_t slot);
+
+static inline bool exchange_is_open(struct handle h)
+{
+	return !handle_is_none(h) && exchange_open_generation(h.slot) == h.gen + 1;
+}
+
+/* A fresh exchange with zeroed bookkeeping, open; NULL when there are too many (counted). */
+struct exchange *exchange_begin(enum exchange_role role);
+/* Give it its context: the parent's trace (NULL: a new one), an id of its own, the sampler's decision. */
+void exchange_identify(struct exchange *e, const struct context *parent);
+struct handle exchange_handle(const struct exchange *e);
+/* The exchange of a handle if it is still open, else NULL. The answer may be outdated at once. */
+struct exchange *exchange_of(struct handle h);
+/* The open exchange that a span id of ours names, or NULL: generation, id and trace must match. */
+struct exchange *exchange_named(struct handle from_id, const struct context *named);
+struct exchange *exchange_at(uint32_t slot);
+/* Slots 1 to this have ever been used: for the bounded scans of rules.c. */
+uint32_t exchange_high_water(void);
+
+/*
+ * End it: close the counts, write the record with end_ns, free the slot. error: the value of error.type, or NULL.
+ */
+void exchange_end(struct exchange *e, uint64_t end_ns, const char *error);
+/* Forget it without a trace: another process owns it, or it never began. */
+void exchange_discard(struct exchange *e);
+
+/* A client exchange or a connect for server exchange h began (+1) or is over (-1). */
+void exchange_outstanding(struct handle h, int change);
+/* Put a server exchange into the counts of a loop (0: none). */
+void exchange_join_loop(struct exchange *e, uint32_t loop);
+/* Its thread woke another while working on it: its continuation may run anywhere. */
+void exchange_handed_off(struct handle h);
+
+/* Server exchanges open in this process. */
+uint32_t exchange_open_count(void);
+/* Open ones that neither are `except` nor wait for a client exchange or connect of their own: on loop, or (0) anywhere. */
+uint32_t exchange_parked(uint32_t loop, struct handle except);

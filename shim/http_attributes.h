@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "shim/conn.h"
+#include "shim/exchange.h"
+#include "shim/protocols/http1.h"
+
+/*
+ * The stable HTTP semantic conventions (1.44.0) on the spans of exchanges. Credentials in URLs and the values of query keys
+ * known to hold secrets are replaced by REDACTED; header fields are recorded only from the allow-lists.
+ */
+void http_describe_server(struct exchange *e, struct conn *c, const struct http1_head *head);
+void http_describe_client(struct exchange *e, struct conn *c, const struct http1_head *head);
+/* The final response head. Sets the status by the rules for the exchange's role. */
+void http_describe_response(struct exchange *e, const struct http1_head *head);
+/* Sizes, once both messages are over. */
+void http_describe_sizes(struct exchange *e);
+
+/* Host field or authority to host and port (0: none given). */
+void http_split_host(struct slice authority, struct slice *ret_host, uint16_t *ret_port);
+enum exchange_method http_method_of(struct slice method);

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A span id is 24 bits of slot, 16 bits of generation and 24 bits of check, run through a four-round Feistel network
+ * keyed per process. A foreign id passes the check once in 16 million; whoever finds one then compares the whole id
+ * with the exchange's own, so that chance can cost a parent but never make a wrong one.
+ */
+#include "shim/ids.h"
+
+#include <string.h>
+#include <sys/random.h>
+
+#include "shim/clock.h"
+#include "shim/thread.h"
+
+#define ROUNDS 4
+#define SLOT_BITS 24
+#define GENERATION_BITS 16
+#define CHECK_BITS 24
+
+struct key {
+	uint32_t round[ROUNDS];
+	uint32_t check;
+};
+
+/* Written by ids_start() and ids_after_fork(), single-threaded both. */
+static struct key key, parent_key;
+static bool has_parent_key;
+static uint32_t epoch; /* bumped at fork: threads reseed their generators */
+
+static void fill_random(void *bytes, size_t len)
+{
+	if (getrandom(bytes, len, GRND_NONBLOCK) == (ssize_t)len)
+		return;
+	/* No entropy yet (early boot) or no such call: unpredictable enough to be unique, which is what ids need. */
+	uint64_t x = clock_monotonic_ns() ^ (uint64_t)(uintptr_t)&bytes ^ (uint64_t)clock_unix_offset_ns() << 20;
+
+	for (size_t i = 0; i < len; i++) {
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		((uint8_t *)bytes)[i] = (uint8_t)x;
+	}
+}
+
+void ids_start(void)
+{
+	fill_random(&key, sizeof(key));
+	epoch++;
+}
+
+void ids_after_fork(void)
+{
+	parent_key = key;
+	has_parent_key = true;
+	ids_start();
+}
+
+static uint64_t next_random(uint64_t state[2])
+{
+	/* xoroshiro128++ (Blackman and Vigna). */
+	uint64_t a = state[0], b = state[1], sum = a + b;
+	uint64_t result = (sum << 17 | sum >> 47) + a;
+
+	b ^= a;
+	state[0] = (a << 49 | a >> 15) ^ b ^ b << 21;
+	state[1] = b << 28 | b >> 36;
+	return result;
+}
+
+uint64_t ids_random(void)
+{
+	struct thread *t = thread_self();
+
+	if (__builtin_expect(t->random_epoch != epoch, 0)) {
+		fill_random(t->random, sizeof(t->random));
+		t->random[0] |= 1; /* never all zero */
+		t->random_epoch = epoch;
+	}
+	return next_random(t->random);
+}
+
+void ids_new_trace(uint8_t trace_id[16])
+{
+	uint64_t w[2] = {ids_random(), ids_random()};
+
+	w[1] |= w[1] == 0;
+	memcpy(trace_id, w, 16);
+}
+
+static uint32_t mix(uint32_t x, uint32_t k)
+{
+	x = (x ^ k) * 0x9e3779b1u;
+	x ^= x >> 15;
+	return x * 0x85ebca77u;
+}
+
+static uint64_t encrypt(uint64_t plain, const struct key *k)
+{
+	uint32_t left = (uint32_t)(plain >> 32), right = (uint32_t)plain;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		uint32_t swapped = right;
+
+		right = left ^ mix(right, k->round[i]);
+		left = swapped;
+	}
+	return (uint64_t)left << 32 | right;
+}
+
+static uint64_t decrypt(uint64_t cipher, const struct key *k)
+{
+	uint32_t left = (uint32_t)(cipher >> 32), right = (uint32_t)cipher;
+
+	for (int i = ROUNDS - 1; i >= 0; i--) {
+		uint32_t swapped = left;
+
+		left = right ^ mix(left, k->round[i]);
+		right = swapped;
+	}
+	return (uint64_t)left << 32 | right;
+}
+
+void ids_new_span(uint8_t span_id[8], struct handle handle)
+{
+	uint64_t plain = (uint64_t)(handle.slot & ((1u << SLOT_BITS) - 1)) << 40 |
+			 (uint64_t)(handle.gen & ((1u << GENERATION_BITS) - 1)) << 24 | key.check >> 8;
+	uint64_t cipher = encrypt(plain, &key);
+
+	cipher |= cipher == 0; /* an id is never zero; decrypting this one fails its check, which is harmless */
+	memcpy(span_id, &cipher, 8);
+}
+
+static bool recognised_by(const struct key *k, uint64_t cipher, struct handle *ret)
+{
+	uint64_t plain = decrypt(cipher, k);
+
+	if ((plain & ((1u << CHECK_BITS) - 1)) != k->check >> 8)
+		return false;
+	ret->slot = (uint32_t)(plain >> 40);
+	ret->gen = (uint32_t)(plain >> 24) & ((1u << GENERATION_BITS) - 1);
+	return ret->slot != 0;
+}
+
+enum ids_origin ids_recognise(const uint8_t span_id[8], struct handle *ret)
+{
+	uint64_t cipher;
+
+	memcpy(&cipher, span_id, 8);
+	if (recognised_by(&key, cipher, ret))
+		return IDS_OURS;
+	if (has_parent_key && recognised_by(&parent_key, cipher, ret))
+		return IDS_INHERITED;
+	return IDS_FOREIGN;
+}
+
+bool ids_same_generation(struct handle from_id, struct handle real)
+{
+	return from_id.slot == real.slot && from_id.gen == (real.gen & ((1u << GENERATION_BITS) - 1));
+}

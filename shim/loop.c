@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/loop.h"
+
+#include "shim/config.h"
+#include "shim/engine.h"
+#include "shim/exchange.h"
+#include "shim/pool.h"
+#include "shim/process.h"
+#include "shim/rules.h"
+#include "shim/stats.h"
+#include "shim/thread.h"
+
+#define LOOPS 4096
+#define ISOLATED_WAITS 4096 /* refreshed whenever ambiguity is seen again */
+
+static struct pool loops;
+static struct loop no_loop;
+
+int loop_start(void)
+{
+	return pool_start(&loops, sizeof(struct loop), LOOPS);
+}
+
+struct loop *loop_at(uint32_t slot)
+{
+	return slot ? pool_at(&loops, slot) : &no_loop;
+}
+
+uint32_t loop_new(void)
+{
+	uint32_t slot = pool_take(&loops);
+
+	if (slot)
+		*loop_at(slot) = (struct loop){0};
+	return slot;
+}
+
+void loop_closed(uint32_t slot)
+{
+	if (!slot)
+		return;
+	/* Exchanges that were read here may still be open and count down in it: such a loop is not reused. */
+	atomic_store(&loop_at(slot)->closed, true);
+	if (atomic_load(&loop_at(slot)->open) == 0)
+		pool_give(&loops, slot);
+}
+
+void loop_isolate(uint32_t slot)
+{
+	if (slot && config_is(config.isolation, "auto"))
+		atomic_store_explicit(&loop_at(slot)->isolate, ISOLATED_WAITS, memory_order_relaxed);
+}
+
+void loop_revoke(uint32_t slot, enum evidence rule)
+{
+	if (!atomic_exchange_explicit(&loop_at(slot)->revoked[rule], true, memory_order_relaxed))
+		stats_count(STAT_RULES_REVOKED);
+}
+
+bool loop_trusts(uint32_t slot, enum evidence rule)
+{
+	return slot != 0 && !atomic_load_explicit(&loop_at(slot)->revoked[rule], memory_order_relaxed);
+}
+
+/* ---- waiting: called by hooks ---- */
+
+/* This thread waits for several things: whatever it has read and not answered, it does not serve synchronously. */
+static void leaving_window(struct thread *t)
+{
+	t->has_inherited = false;
+	if (!handle_is_none(t->sync) && exchange_is_open(t->sync))
+		thread_class_revoke(thread_class_of(t));
+	t->sync = HANDLE_NONE;
+}
+
+static uint32_t loop_of(int epfd)
+{
+	fd_word word = fdtable_word(epfd);
+	uint32_t slot;
+
+	if ((word & 0xff) != FD_EPOLL)
+		return 0;
+	if (fdtable_object(word))
+		return fdtable_object(word);
+	slot = loop_new();
+	if (slot && !fdtable_replace(epfd, word, FD_EPOLL, slot)) {
+		pool_give(&loops, slot); /* another thread was first */
+		word = fdtable_word(epfd);
+		slot = (word & 0xff) == FD_EPOLL ? fdtable_object(word) : 0;
+	}
+	return slot;
+}
+
+int engine_wait_begin(int epfd, int maxevents)
+{
+	if (!guard_is_on() || guard_depth != 0)
+		return maxevents;
+
+	struct thread *t = thread_self();
+	struct loop *loop = loop_at(loop_of(epfd));
+	int32_t isolate = atomic_load_explicit(&loop->isolate, memory_order_relaxed);
+
+	leaving_window(t);
+	if (isolate <= 0 || maxevents <= 1)
+		return maxevents;
+	atomic_store_explicit(&loop->isolate, isolate - 1, memory_order_relaxed);
+	stats_count(STAT_ISOLATED_WAITS);
+	return 1;
+}
+
+void engine_wait_end(int epfd, const struct epoll_event *events, int n)
+{
+	(void)events;
+	(void)n;
+	if (guard_is_on() && guard_depth == 0)
+		thread_window_open(thread_self(), loop_of(epfd));
+}
+
+void engine_epoll_changed(int epfd, int op, int fd)
+{
+	/* An epoll descriptor inside another: the inner wait's events arrive as one of the outer's. Harmless. */
+	(void)epfd;
+	(void)op;
+	(void)fd;
+}
+
+/* Does a thread that waits for these serve one request, and wait for its own calls only? */
+static bool waits_for_own_calls(const struct thread *t, const struct pollfd *fds, nfds_t n)
+{
+	for (nfds_t i = 0; i < n; i++)
+		if (fds[i].fd >= 0 && !rules_is_own_descriptor(t, fds[i].fd))
+			return false;
+	return true;
+}
+
+void engine_poll_begin(const struct pollfd *fds, nfds_t n)
+{
+	struct thread *t = thread_self();
+
+	if (!guard_is_on() || guard_depth != 0 || n == 0)
+		return;
+	if (!waits_for_own_calls(t, fds, n)) {
+		leaving_window(t);
+		t->poll_loop = t->poll_loop ? t->poll_loop : loop_new();
+	}
+}
+
+void engine_select_begin(int nfds, const fd_set *readable)
+{
+	struct thread *t = thread_self();
+
+	if (!guard_is_on() || guard_depth != 0 || nfds == 0)
+		return;
+	for (int fd = 0; readable && fd < nfds; fd++) {
+		if (!FD_ISSET(fd, readable) || rules_is_own_descriptor(t, fd))
+			continue;
+		leaving_window(t);
+		t->poll_loop = t->poll_loop ? t->poll_loop : loop_new();
+		return;
+	}
+}
+
+void engine_poll_end(int ready)
+{
+	struct thread *t = thread_self();
+
+	(void)ready;
+	/* A thread that still serves its request polled for a call of its own: the window goes on. */
+	if (guard_is_on() && guard_depth == 0 && handle_is_none(t->sync) && t->poll_loop)
+		thread_window_open(t, t->poll_loop);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shim/context.h"
+
+/*
+ * A loop: one epoll descriptor, or one thread's own poll()/select(). Its counts are what the elimination rules
+ * consult. Slot 0 stands for "no loop": threads that never wait for several things at once.
+ */
+struct loop {
+	_Atomic int32_t open;     /* server exchanges read in this loop and still open */
+	_Atomic int32_t waiting;  /* those with a client exchange or connect of their own under way */
+	_Atomic int32_t handed;   /* those whose thread woke another one */
+	_Atomic int32_t isolate;  /* waits still to be cut to one event */
+	_Atomic bool revoked[EVIDENCE_N]; /* rules that were wrong here once */
+	_Atomic bool closed;
+};
+
+int loop_start(void);
+struct loop *loop_at(uint32_t slot); /* never NULL; slot 0 is a loop nobody waits in */
+uint32_t loop_new(void);             /* 0 when there is no room */
+void loop_closed(uint32_t slot);     /* its descriptor is gone; freed when nothing counts on it */
+/* Ambiguity was seen: wait for one event at a time for a while. */
+void loop_isolate(uint32_t slot);
+void loop_revoke(uint32_t slot, enum evidence rule);
+bool loop_trusts(uint32_t slot, enum evidence rule);

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/process.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "shim/clock.h"
+#include "shim/config.h"
+#include "shim/conn.h"
+#include "shim/engine.h"
+#include "shim/helper.h"
+#include "shim/ids.h"
+#include "shim/log.h"
+#include "shim/protocols/tracecontext.h"
+#include "shim/segment.h"
+#include "shim/stats.h"
+#include "shim/sys.h"
+#include "shim/thread.h"
+
+#define FLUSH_MS 500
+#define HELPER_STOP_MS 200
+
+enum segment_state { SEGMENT_NONE, SEGMENT_MAKING, SEGMENT_READY, SEGMENT_FAILED };
+
+/* The current segment. It is replaced when the process changes its user; the old one stays mapped, since other threads may
+ * be writing to it. */
+static struct segment segments[4];
+static _Atomic unsigned segment_index;
+static _Atomic int segment_state;
+static _Atomic bool blind, crossing, serving, threaded, leaving;
+static struct context environment_parent;
+/* One page that the kernel empties in every forked child, however it was forked: 1 in the process that wrote it. */
+static _Atomic uint32_t *alive_here;
+
+/* ---- the segment ---- */
+
+static struct segment *segment(void)
+{
+	return &segments[atomic_load_explicit(&segment_index, memory_order_acquire)];
+}
+
+static void count_in_segment(void)
+{
+	struct segment *s = segment();
+
+	stats_move(s->header->processes[s->process].counters);
+}
+
+/* False: there is none, or another thread is just making it. */
+static bool make_segment(void)
+{
+	int state = SEGMENT_NONE;
+
+	if (!atomic_compare_exchange_strong(&segment_state, &state, SEGMENT_MAKING))
+		return state == SEGMENT_READY;
+	if (segment_create(segment(), &config) != 0) {
+		atomic_store(&segment_state, SEGMENT_FAILED);
+		log_line(LOG_ERROR, "no shared memory for spans can be had; they are dropped");
+		return false;
+	}
+	count_in_segment();
+	atomic_store(&segment_state, SEGMENT_READY);
+	return true;
+}
+
+static bool have_segment(void)
+{
+	return atomic_load_explicit(&segment_state, memory_order_acquire) == SEGMENT_READY || make_segment();
+}
+
+static bool exports_here(void)
+{
+	return config_is(config.exporter_mode, "thread");
+}
+
+static void wake_or_start_consumer(bool wake)
+{
+	if (wake && segment_wake(segment()) > 0)
+		return;
+	if (exports_here())
+		helper_ensure(segment());
+}
+
+/* Was the consumer, whoever it is, heard of lately? Two loads: asked for every record. */
+static bool is_served(const struct segment_header *header, uint64_t now_ns)
+{
+	uint64_t patience_ns = (2 * (uint64_t)config.bsp_schedule_delay_ms + 5000) * 1000000;
+
+	return atomic_load_explicit(&header->consumer, memory_order_relaxed) != 0 &&
+	       now_ns < atomic_load_explicit(&header->heartbeat_ns, memory_order_relaxed) + patience_ns;
+}
+
+/* A child that was forked behind our back (clone, _Fork) finds its page empty: it starts over. */
+static void notice_unseen_fork(void);
+
+void process_write(struct record *record)
+{
+	struct thread *t = thread_self();
+	bool wake = false;
+
+	notice_unseen_fork();
+	if (!have_segment()) {
+		stats_count(STAT_DROPPED_NO_SEGMENT);
+		return;
+	}
+	if (segment_append(segment(), record, &t->home_shard, &wake) != 0) {
+		stats_count(STAT_DROPPED_QUEUE_FULL);
+	} else {
+		stats_count(STAT_WRITTEN);
+	}
+	if (wake || !is_served(segment()->header, record->end_ns))
+		wake_or_start_consumer(wake);
+}
+
+void process_listening(void)
+{
+	atomic_store(&serving, true);
+	(void)have_segment();
+}
+
+/* ---- state of the rules ---- */
+
+bool process_is_blind(void)
+{
+	return atomic_load_explicit(&blind, memory_order_relaxed);
+}
+
+void engine_uring_seen(void)
+{
+	if (!atomic_exchange(&blind, true) && guard_is_on())
+		log_line(LOG_INFO, "io_uring is in use: parents are given only where bytes or runtimes prove them");
+}
+
+void process_note_crossing(void)
+{
+	atomic_store_explicit(&crossing, true, memory_order_relaxed);
+}
+
+bool process_crosses_threads(void)
+{
+	return atomic_load_explicit(&crossing, memory_order_relaxed);
+}
+
+bool process_parent(struct context *ret)
+{
+	if (!context_is_valid(&environment_parent) || atomic_load_explicit(&serving, memory_order_relaxed))
+		return false;
+	*ret = environment_parent;
+	return true;
+}
+
+void process_thread_created(void)
+{
+	atomic_store_explicit(&threaded, true, memory_order_relaxed);
+}
+
+bool process_has_threads(void)
+{
+	return atomic_load_explicit(&threaded, memory_order_relaxed);
+}
+
+void process_stand_down(const char *why)
+{
+	if (atomic_exchange(&guard_enabled, false))
+		log_line(LOG_WARN, "standing down in this process: %s", why);
+}
+
+/* ---- fork ---- */
+
+static void before_fork(void)
+{
+	if (!guard_is_on())
+		return;
+	if (exchange_high_water() > 0)
+		conn_share_all();
+	/* A program with one thread of its own forks as such: CPython warns otherwise, and some calls fail. */
+	if (!process_has_threads() && helper_is_running())
+		(void)helper_stop(HELPER_STOP_MS);
+}
+
+static void start_over(void)
+{
+	thread_after_fork();
+	ids_after_fork();
+	helper_forget();
+	atomic_store(&threaded, false);
+	atomic_store(&leaving, false);
+	atomic_store(alive_here, 1);
+	if (atomic_load(&segment_state) != SEGMENT_READY)
+		atomic_store(&segment_state, SEGMENT_NONE);
+	else if (segment_join(segment()) == 0)
+		count_in_segment();
+	else
+		stats_move(NULL);
+}
+
+static void after_fork_in_child(void)
+{
+	if (guard_is_on())
+		OBSERVE(start_over());
+}
+
+static void notice_unseen_fork(void)
+{
+	if (__builtin_expect(atomic_load_explicit(alive_here, memory_order_relaxed) == 0, 0))
+		start_over();
+}
+
+/* ---- exit ---- */
+
+void engine_exiting(void)
+{
+	if (!guard_is_on() || thread_is_borrowed() || atomic_exchange(&leaving, true))
+		return;
+	guard_depth = 1; /* nothing that happens from here on is the program's work */
+	if (exchange_high_water() > 0)
+		conn_end_all(clock_monotonic_ns());
+	if (atomic_load(&segment_state) != SEGMENT_READY)
+		return;
+	stats_settle();
+	if (exports_here())
+		helper_flush(segment(), FLUSH_MS);
+	segment_leave(segment());
+}
+
+/* ---- identity ---- */
+
+void engine_identity_changing(enum identity_change change)
+{
+	if (!guard_enter())
+		return;
+
+	int errno_saved = errno;
+
+	if (change == IDENTITY_NAMESPACE) {
+		/* unshare and setns fail in a process with a second thread. */
+		if (!process_has_threads() && helper_is_running())
+			(void)helper_stop(HELPER_STOP_MS);
+	} else if (have_segment() && exports_here()) {
+		helper_prepare(segment());
+	}
+	errno = errno_saved;
+	guard_leave();
+}
+
+/* Another user's segment, inherited: what we write from now on is for an exporter of our own. */
+static void leave_foreign_segment(void)
+{
+	unsigned next = atomic_load(&segment_index) + 1;
+	const struct segment_header *header = segment()->header;
+
+	if (atomic_load(&segment_state) != SEGMENT_READY || header->creator_pid == (uint32_t)sys_getpid() ||
+	    header->uid == sys_geteuid() || next == sizeof(segments) / sizeof(segments[0]))
+		return;
+	stats_move(NULL);
+	segment_leave(segment());
+	atomic_store(&segment_index, next);
+	atomic_store(&segment_state, SEGMENT_NONE);
+	(void)make_segment();
+}
+
+void engine_identity_changed(enum identity_change change)
+{
+	if (change == IDENTITY_USER)
+		OBSERVE(leave_foreign_segment());
+}
+
+/* ---- start ---- */
+
+static const char *environment_value(char *const envp[], const char *name)
+{
+	size_t len = strlen(name);
+
+	for (; envp && *envp; envp++)
+		if (strncmp(*envp, name, len) == 0 && (*envp)[len] == '=')
+			return *envp + len + 1;
+	return NULL;
+}
+
+static void adopt_environment(char *const envp[])
+{
+	const char *text = environment_value(envp, "TRACEPARENT");
+	struct trace_parent p;
+
+	if (!text || !traceparent_parse(slice(text, strnlen(text, 256)), &p))
+		return;
+	environment_parent = (struct context){.flags = p.flags, .remote = true};
+	memcpy(environment_parent.trace_id, p.trace_id, 16);
+	memcpy(environment_parent.span_id, p.span_id, 8);
+}
+
+int process_start(char *const envp[])
+{
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (page == MAP_FAILED)
+		return -ENOMEM;
+	(void)madvise(page, 4096, MADV_WIPEONFORK); /* before Linux 4.14: atfork alone has to do */
+	alive_here = page;
+	atomic_store(alive_here, 1);
+	adopt_environment(envp);
+	return pthread_atfork(before_fork, NULL, after_fork_in_child) == 0 ? 0 : -ENOMEM;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shim/context.h"
+#include "shim/record.h"
+
+/*
+ * What belongs to the process as a whole: its segment and helper, what it inherited, how it forks and exits, and what
+ * makes the elimination rules blind.
+ */
+
+int process_start(char *const envp[]); /* atfork handlers; TRACEPARENT of the environment */
+/* A finished span: into the segment, or dropped and counted. Makes the segment and starts the helper when first needed. */
+void process_write(struct record *record);
+/* listen() was called: a server. Its segment exists from now on, for the children too. */
+void process_listening(void);
+/* The parent that the environment named; only while this process is no server. */
+bool process_parent(struct context *ret);
+void process_thread_created(void);
+bool process_has_threads(void);
+
+/* I/O may bypass us (io_uring): elimination is impossible. */
+bool process_is_blind(void);
+/* Continuations were seen to move between loops: "parked" is then judged over all of them. */
+void process_note_crossing(void);
+bool process_crosses_threads(void);
+
+/* Become fully transparent, say why once. Open exchanges are counted as dropped. */
+void process_stand_down(const char *why);

@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One direction of a connection as a state machine over messages. Heads are parsed whole: from the input where they lie in it,
+ * else from a carry buffer, into which pieces are copied while the end of the head is searched for where the last search stopped.
+ */
+#include "shim/protocols/http1.h"
+
+#include <errno.h>
+
+enum state {
+	BEFORE_HEAD, /* idle, or empty lines before a request */
+	IN_HEAD,     /* part of a head is in the carry buffer */
+	IN_BODY,
+	AT_END,      /* the message is complete; END is still to be said */
+	TUNNELLED,
+};
+
+enum chunk_state {
+	CHUNK_SIZE,
+	CHUNK_EXTENSION,
+	CHUNK_SIZE_LF,
+	CHUNK_DATA,
+	CHUNK_DATA_CR,
+	CHUNK_DATA_LF,
+	TRAILER_START, /* at the beginning of a line */
+	TRAILER_LINE,
+	TRAILER_LAST_LF,
+	CHUNKS_DONE,
+};
+
+#define CHUNK_DIGITS_MAX 15
+#define EXTENSION_MAX 250
+#define TRAILER_BYTES_MAX 65536
+
+void http1_start(struct http1_stream *s, enum http1_kind kind)
+{
+	*s = (struct http1_stream){.kind = (uint8_t)kind};
+}
+
+bool http1_is_idle(const struct http1_stream *s)
+{
+	return s->state == BEFORE_HEAD;
+}
+
+void http1_expect(struct http1_stream *s, bool answers_head, bool answers_connect)
+{
+	s->answers_head = answers_head;
+	s->answers_connect = answers_connect;
+}
+
+void http1_tunnel(struct http1_stream *s)
+{
+	s->state = TUNNELLED;
+	s->framing = HTTP1_TUNNEL;
+}
+
+void http1_lend(struct http1_stream *s, uint8_t *buffer, uint32_t cap)
+{
+	if (s->carry_len > 0)
+		memcpy(buffer, s->carry, s->carry_len);
+	s->carry = buffer;
+	s->carry_cap = cap;
+}
+
+uint8_t *http1_take_back(struct http1_stream *s)
+{
+	uint8_t *buffer = s->carry;
+
+	if (s->state == IN_HEAD || !buffer)
+		return NULL;
+	s->carry = NULL;
+	s->carry_cap = s->carry_len = 0;
+	return buffer;
+}
+
+static int fail(struct http1_stream *s)
+{
+	s->failed = true;
+	return -EPROTO;
+}
+
+static int say(struct http1_event *ret, enum http1_event_type type, size_t used, size_t payload)
+{
+	*ret = (struct http1_event){.type = type, .used = used, .payload = payload};
+	return 0;
+}
+
+/* ---- after a head ---- */
+
+static void begin_body(struct http1_stream *s, enum http1_framing framing, uint64_t left)
+{
+	s->framing = (uint8_t)framing;
+	s->left = left;
+	s->body_bytes = 0;
+	s->chunk_state = CHUNK_SIZE;
+	s->tail_match = 0;
+	s->state = framing == HTTP1_NO_BODY || (framing == HTTP1_LENGTH && left == 0) ? AT_END : IN_BODY;
+}
+
+static void after_request_head(struct http1_stream *s, const struct http1_head *head)
+{
+	if (head->chunked)
+		begin_body(s, HTTP1_CHUNKED, 0);
+	else if (head->content_length > 0)
+		begin_body(s, HTTP1_LENGTH, (uint64_t)head->content_length);
+	else
+		begin_body(s, HTTP1_NO_BODY, 0);
+}
+
+/* RFC 9112 section 6.3 */
+static void after_response_head(struct http1_stream *s, const struct http1_head *head)
+{
+	if (head->status == 101 || (s->answers_connect && head->status / 100 == 2)) {
+		begin_body(s, HTTP1_TUNNEL, 0);
+		s->state = AT_END;
+	} else if (head->status < 200) {
+		s->state = BEFORE_HEAD; /* interim: the answer is still to come */
+	} else if (s->answers_head || head->status == 204 || head->status == 304) {
+		begin_body(s, HTTP1_NO_BODY, 0);
+	} else if (head->chunked) {
+		begin_body(s, HTTP1_CHUNKED, 0);
+	} else if (head->content_length >= 0) {
+		begin_body(s, HTTP1_LENGTH, (uint64_t)head->content_length);
+	} else {
+		begin_body(s, HTTP1_UNTIL_CLOSE, 0);
+	}
+}
+
+static int head_is_complete(struct http1_stream *s, struct http1_event *ret, size_t used, bool in_input, size_t tail)
+{
+	ret->type = HTTP1_HEAD;
+	ret->used = used;
+	ret->payload = 0;
+	ret->head_in_input = in_input;
+	ret->head_tail = tail;
+	s->lines_before = 0;
+	if (s->kind == HTTP1_REQUEST)
+		after_request_head(s, &ret->head);
+	else
+		after_response_head(s, &ret->head);
+	return 0;
+}
+
+/* ---- heads ---- */
+
+/* Bytes of in up to and including the blank line that ends a head; 0: it is not in there. tail_match: 1 after LF, 2 after LF CR. */
+static size_t find_blank_line(struct http1_stream *s, struct slice in)
+{
+	size_t i = 0;
+
+	while (i < in.len) {
+		if (s->tail_match == 0) {
+			const uint8_t *lf = memchr(in.p + i, '\n', in.len - i);
+
+			if (!lf)
+				return 0;
+			i = (size_t)(lf - in.p) + 1;
+			s->tail_match = 1;
+			continue;
+		}
+		if (in.p[i] == '\n') {
+			s->tail_match = 0;
+			return i + 1;
+		}
+		s->tail_match = in.p[i] == '\r' && s->tail_match == 1 ? 2 : 0;
+		i++;
+	}
+	return 0;
+}
+
+static int carry(struct http1_stream *s, struct slice piece)
+{
+	if (s->carry_len + piece.len >= HTTP1_MAX_HEAD)
+		return fail(s);
+	if (!s->carry || s->carry_len + piece.len > s->carry_cap)
+		return -ENOBUFS;
+	memcpy(s->carry + s->carry_len, piece.p, piece.len);
+	s->carry_len += (uint32_t)piece.len;
+	return 0;
+}
+
+/* What cannot become a head is not worth carrying. */
+static bool may_become_head(const struct http1_stream *s, struct slice in)
+{
+	static const char version[] = "HTTP/1.";
+
+	if (s->kind == HTTP1_REQUEST)
+		return http1_detect(in) >= 0;
+	return memcmp(in.p, version, in.len < sizeof(version) - 1 ? in.len : sizeof(version) - 1) == 0;
+}
+
+static int continue_head(struct http1_stream *s, struct slice in, struct http1_event *ret)
+{
+	uint8_t match_before = s->tail_match;
+	size_t found = find_blank_line(s, in);
+	struct slice piece = slice(in.p, found ? found : in.len);
+	int err = carry(s, piece);
+	long len;
+
+	if (err) {
+		s->tail_match = match_before;
+		return err;
+	}
+	s->state = IN_HEAD;
+	if (!found)
+		return say(ret, HTTP1_MORE, in.len, 0);
+	len = http1_parse_head(slice(s->carry, s->carry_len), s->kind, &ret->head);
+	if (len != (long)s->carry_len)
+		return fail(s);
+	return head_is_complete(s, ret, found, false, found);
+}
+
+/* Empty lines before a request are tolerated (RFC 9112 section 2.2). Returns the bytes skipped, or -EPROTO. */
+static long skip_empty_lines(struct http1_stream *s, struct slice in)
+{
+	size_t i = 0;
+
+	for (; i < in.len && (in.p[i] == '\r' || in.p[i] == '\n'); i++) {
+		bool after_cr = s->tail_match == 2;
+
+		if (in.p[i] == '\r' && after_cr)
+			return -EPROTO;
+		s->tail_match = in.p[i] == '\r' ? 2 : 0;
+		if (in.p[i] == '\n' && ++s->lines_before > HTTP1_MAX_LINES_BEFORE)
+			return -EPROTO;
+	}
+	return i < in.len && s->tail_match == 2 ? -EPROTO : (long)i;
+}
+
+static int begin_head(struct http1_stream *s, struct slice in, struct http1_event *ret)
+{
+	long len = http1_parse_head(in, s->kind, &ret->head);
+	if (len < 0)
+		return fail(s);
+	if (len > 0)
+		return head_is_complete(s, ret, (size_t)len, true, (size_t)len);
+	if (!may_become_head(s, in))
+		return fail(s);
+	s->carry_len = 0;
+	s->tail_match = 0;
+	return continue_head(s, in, ret);
+}
+
+/* ---- bodies ---- */
+
+static int hex_digit(uint8_t c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c = ascii_lower(c);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* tail_match counts: digits of the size, then bytes of an extension. False: -EPROTO. */
+static bool step_size(struct http1_stream *s, uint8_t c)
+{
+	int digit = hex_digit(c);
+
+	if (digit >= 0) {
+		s->left = s->left << 4 | (unsigned)digit;
+		return ++s->tail_match <= CHUNK_DIGITS_MAX;
+	}
+	if (s->tail_match == 0)
+		return false;
+	s->tail_match = 0;
+	if (c == '\r')
+		s->chunk_state = CHUNK_SIZE_LF;
+	else if (c == ';' || c == ' ' || c == '\t')
+		s->chunk_state = CHUNK_EXTENSION;
+	else
+		return false;
+	return true;
+}
+
+static void size_is_known(struct http1_stream *s)
+{
+	s->tail_match = 0;
+	s->chunk_state = s->left ? CHUNK_DATA : TRAILER_START;
+}
+
+static bool step_trailer(struct http1_stream *s, uint8_t c)
+{
+	if (++s->left > TRAILER_BYTES_MAX || c == '\0')
+		return false;
+	if (s->chunk_state == TRAILER_START && c == '\r')
+		s->chunk_state = TRAILER_LAST_LF;
+	else if (s->chunk_state == TRAILER_START && c == '\n')
+		s->chunk_state = CHUNKS_DONE;
+	else
+		s->chunk_state = c == '\n' ? TRAILER_START : TRAILER_LINE;
+	return true;
+}
+
+/* One byte of chunk framing. */
+static bool step_chunk(struct http1_stream *s, uint8_t c)
+{
+	switch (s->chunk_state) {
+	case CHUNK_SIZE:
+		return step_size(s, c);
+	case CHUNK_EXTENSION:
+		if (c == '\r')
+			s->chunk_state = CHUNK_SIZE_LF;
+		return c != '\n' && c != '\0' && ++s->tail_match <= EXTENSION_MAX;
+	case CHUNK_SIZE_LF:
+		size_is_known(s);
+		return c == '\n';
+	case CHUNK_DATA_CR:
+		s->chunk_state = CHUNK_DATA_LF;
+		return c == '\r';
+	case CHUNK_DATA_LF:
+		s->chunk_state = CHUNK_SIZE;
+		s->left = 0;
+		return c == '\n';
+	case TRAILER_LAST_LF:
+		s->chunk_state = CHUNKS_DONE;
+		return c == '\n';
+	default:
+		return step_trailer(s, c);
+	}
+}
+
+/* Payload of the current chunk or body: n bytes of it went by. */
+static void count_payload(struct http1_stream *s, uint64_t n)
+{
+	s->body_bytes += n;
+	if (s->framing == HTTP1_UNTIL_CLOSE)
+		return;
+	s->left -= n;
+	if (s->left > 0)
+		return;
+	if (s->framing == HTTP1_CHUNKED)
+		s->chunk_state = CHUNK_DATA_CR;
+	else
+		s->state = AT_END;
+}
+
+static int feed_chunked(struct http1_stream *s, struct slice in, struct http1_event *ret)
+{
+	size_t i = 0, payload = 0;
+
+	while (i < in.len && s->chunk_state != CHUNKS_DONE) {
+		if (s->chunk_state == CHUNK_DATA) {
+			size_t n = s->left < in.len - i ? (size_t)s->left : in.len - i;
+
+			count_payload(s, n);
+			payload += n;
+			i += n;
+		} else if (!step_chunk(s, in.p[i++])) {
+			return fail(s);
+		}
+	}
+	if (s->chunk_state == CHUNKS_DONE)
+		s->state = AT_END;
+	return say(ret, s->state == AT_END || payload ? HTTP1_BODY : HTTP1_MORE, i, payload);
+}
+
+static int feed_body(struct http1_stream *s, struct slice in, struct http1_event *ret)
+{
+	size_t n = in.len;
+
+	if (s->framing == HTTP1_CHUNKED)
+		return feed_chunked(s, in, ret);
+	if (s->framing == HTTP1_LENGTH && s->left < n)
+		n = (size_t)s->left;
+	count_payload(s, n);
+	return say(ret, HTTP1_BODY, n, n);
+}
+
+static int end_message(struct http1_stream *s, struct http1_event *ret)
+{
+	s->state = s->framing == HTTP1_TUNNEL ? TUNNELLED : BEFORE_HEAD;
+	s->tail_match = 0;
+	return say(ret, HTTP1_END, 0, 0);
+}
+
+static int feed_between(struct http1_stream *s, struct slice in, struct http1_event *ret)
+{
+	long skipped = s->kind == HTTP1_REQUEST ? skip_empty_lines(s, in) : 0;
+	int err;
+
+	if (skipped < 0)
+		return fail(s);
+	if ((size_t)skipped == in.len)
+		return say(ret, HTTP1_MORE, in.len, 0);
+	err = begin_head(s, slice_from(in, (size_t)skipped), ret);
+	ret->used += (size_t)skipped;
+	return err;
+}
+
+int http1_feed(struct http1_stream *s, struct slice in, struct http1_event *ret)
+{
+	if (s->failed)
+		return -EPROTO;
+	if (s->state == AT_END)
+		return end_message(s, ret);
+	if (s->state == TUNNELLED || in.len == 0)
+		return say(ret, HTTP1_MORE, in.len, 0);
+	switch (s->state) {
+	case BEFORE_HEAD:
+		return feed_between(s, in, ret);
+	case IN_HEAD:
+		return continue_head(s, in, ret);
+	default:
+		return feed_body(s, in, ret);
+	}
+}
+
+int http1_eof(struct http1_stream *s, struct http1_event *ret)
+{
+	if (s->failed)
+		return -EPROTO;
+	if (s->state == AT_END || (s->state == IN_BODY && s->framing == HTTP1_UNTIL_CLOSE))
+		return end_message(s, ret);
+	if (s->state == BEFORE_HEAD || s->state == TUNNELLED)
+		return say(ret, HTTP1_MORE, 0, 0);
+	return fail(s);
+}
+
+int http1_skip(struct http1_stream *s, uint64_t n, struct http1_event *ret)
+{
+	bool in_payload = s->state == IN_BODY && (s->framing != HTTP1_CHUNKED || s->chunk_state == CHUNK_DATA);
+
+	if (s->failed)
+		return -EPROTO;
+	if (s->state == TUNNELLED)
+		return say(ret, HTTP1_MORE, 0, 0);
+	if (!in_payload || (s->framing != HTTP1_UNTIL_CLOSE && n > s->left))
+		return fail(s);
+	count_payload(s, n);
+	return say(ret, HTTP1_BODY, 0, (size_t)n);
+}

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/protocols/tracecontext.h"
+
+#define TRACESTATE_MEMBERS 32
+#define TRACESTATE_KEY 256
+#define TRACESTATE_VALUE 256
+#define BAGGAGE_MEMBERS 64
+#define BAGGAGE_BYTES 8192
+
+static const char digits[] = "0123456789abcdef";
+
+void hex_format(char *out, const uint8_t *bytes, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		out[2 * i] = digits[bytes[i] >> 4];
+		out[2 * i + 1] = digits[bytes[i] & 15];
+	}
+}
+
+static int hex_value(uint8_t c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool hex_parse(uint8_t *out, const uint8_t *text, size_t n_bytes)
+{
+	for (size_t i = 0; i < n_bytes; i++) {
+		int high = hex_value(text[2 * i]), low = hex_value(text[2 * i + 1]);
+
+		if (high < 0 || low < 0)
+			return false;
+		out[i] = (uint8_t)(high << 4 | low);
+	}
+	return true;
+}
+
+static bool is_zero(const uint8_t *bytes, size_t n)
+{
+	uint8_t any = 0;
+
+	for (size_t i = 0; i < n; i++)
+		any |= bytes[i];
+	return any == 0;
+}
+
+static struct slice trimmed(struct slice s)
+{
+	while (s.len > 0 && (s.p[0] == ' ' || s.p[0] == '\t'))
+		s = slice_from(s, 1);
+	while (s.len > 0 && (s.p[s.len - 1] == ' ' || s.p[s.len - 1] == '\t'))
+		s.len--;
+	return s;
+}
+
+/* ---- traceparent (W3C Trace Context Level 2, section 3.2) ---- */
+
+bool traceparent_parse(struct slice value, struct trace_parent *ret)
+{
+	struct trace_parent p = {0};
+	uint8_t version, flags;
+
+	value = trimmed(value);
+	if (value.len < TRACEPARENT_LEN || !hex_parse(&version, value.p, 1) || version == 0xff)
+		return false;
+	if (version == 0 ? value.len != TRACEPARENT_LEN : value.len > TRACEPARENT_LEN && value.p[TRACEPARENT_LEN] != '-')
+		return false;
+	if (value.p[2] != '-' || value.p[35] != '-' || value.p[52] != '-' || !hex_parse(p.trace_id, value.p + 3, 16) ||
+	    !hex_parse(p.span_id, value.p + 36, 8) || !hex_parse(&flags, value.p + 53, 1))
+		return false;
+	if (is_zero(p.trace_id, 16) || is_zero(p.span_id, 8))
+		return false;
+	p.flags = flags & 0x03;
+	*ret = p;
+	return true;
+}
+
+void traceparent_format(uint8_t *out, const uint8_t trace_id[16], const uint8_t span_id[8], uint8_t flags)
+{
+	memcpy(out, "00-", 3);
+	hex_format((char *)out + 3, trace_id, 16);
+	out[35] = '-';
+	hex_format((char *)out + 36, span_id, 8);
+	out[52] = '-';
+	out[53] = '0';
+	out[54] = (uint8_t)digits[flags & 0x03];
+}
+
+/* ---- lists ---- */
+
+static bool next_member(struct slice *list, struct slice *ret)
+{
+	const uint8_t *comma;
+
+	if (!list->p)
+		return false;
+	comma = memchr(list->p, ',', list->len);
+	*ret = trimmed(comma ? slice(list->p, (size_t)(comma - list->p)) : *list);
+	*list = comma ? slice(comma + 1, (size_t)(list->p + list->len - comma - 1)) : SLICE_NONE;
+	return true;
+}
+
+static bool is_key_char(uint8_t c, bool first)
+{
+	if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'))
+		return true;
+	return !first && c != '\0' && strchr("_-*/@", c) != NULL;
+}
+
+/* One key=value of a tracestate (section 3.3.1). */
+static bool is_state_member(struct slice m)
+{
+	const uint8_t *equals = memchr(m.p, '=', m.len);
+	size_t key = equals ? (size_t)(equals - m.p) : 0;
+	struct slice value = slice_from(m, key + 1);
+
+	if (key == 0 || key > TRACESTATE_KEY || value.len == 0 || value.len > TRACESTATE_VALUE)
+		return false;
+	for (size_t i = 0; i < key; i++)
+		if (!is_key_char(m.p[i], i == 0))
+			return false;
+	for (size_t i = 0; i < value.len; i++)
+		if (value.p[i] < 0x20 || value.p[i] > 0x7e || value.p[i] == '=')
+			return false;
+	return true;
+}
+
+bool tracestate_is_valid(struct slice list)
+{
+	struct slice member;
+	unsigned n = 0;
+
+	while (next_member(&list, &member)) {
+		if (member.len == 0)
+			continue; /* allowed, and means nothing */
+		if (++n > TRACESTATE_MEMBERS || !is_state_member(member))
+			return false;
+	}
+	return n > 0;
+}
+
+/* ---- baggage (W3C Baggage, section 3.3) ---- */
+
+static bool is_token_char(uint8_t c)
+{
+	return c > ' ' && c < 0x7f && !memchr("\"(),/:;<=>?@[\\]{}", c, 17);
+}
+
+static bool is_baggage_member(struct slice m)
+{
+	size_t key = 0;
+
+	while (key < m.len && is_token_char(m.p[key]))
+		key++;
+
+	struct slice rest = trimmed(slice_from(m, key));
+
+	if (key == 0 || rest.len == 0 || rest.p[0] != '=')
+		return false;
+	/* The value, and properties after semicolons, in which blanks may stand. */
+	for (size_t i = 1; i < rest.len; i++) {
+		uint8_t c = rest.p[i];
+
+		if ((c < 0x20 && c != '\t') || c > 0x7e || c == '"' || c == '\\')
+			return false;
+	}
+	return true;
+}
+
+bool baggage_is_valid(struct slice list)
+{
+	struct slice member;
+	unsigned n = 0;
+
+	if (list.len > BAGGAGE_BYTES)
+		return false;
+	while (next_member(&list, &member))
+		if (++n > BAGGAGE_MEMBERS || !is_baggage_member(member))
+			return false;
+	return n > 0;
+}
+
+/* ---- B3 (openzipkin/b3-propagation) ---- */
+
+static bool parse_b3_trace(struct slice s, uint8_t trace_id[16])
+{
+	memset(trace_id, 0, 16);
+	if (s.len == 16)
+		return hex_parse(trace_id + 8, s.p, 8) && !is_zero(trace_id, 16);
+	return s.len == 32 && hex_parse(trace_id, s.p, 16) && !is_zero(trace_id, 16);
+}
+
+static bool parse_b3_state(struct slice s, struct trace_parent *p)
+{
+	if (s.len != 1)
+		return false;
+	p->debug = s.p[0] == 'd';
+	p->flags = s.p[0] == '1' || p->debug ? 1 : 0;
+	return s.p[0] == '0' || s.p[0] == '1' || p->debug;
+}
+
+static struct slice next_part(struct slice *s)
+{
+	const uint8_t *dash = s->p ? memchr(s->p, '-', s->len) : NULL;
+	struct slice part = dash ? slice(s->p, (size_t)(dash - s->p)) : *s;
+
+	*s = dash ? slice(dash + 1, (size_t)(s->p + s->len - dash - 1)) : SLICE_NONE;
+	return part;
+}
+
+bool b3_parse(struct slice value, struct trace_parent *ret, bool *ret_only_state)
+{
+	struct trace_parent p = {0};
+	struct slice rest = trimmed(value), trace, span, state, parent;
+	uint8_t unused[8];
+
+	if (rest.len == 1) {
+		if (!parse_b3_state(rest, &p))
+			return false;
+		*ret = p;
+		*ret_only_state = true;
+		return true;
+	}
+	trace = next_part(&rest);
+	span = next_part(&rest);
+	if (!parse_b3_trace(trace, p.trace_id) || span.len != 16 || !hex_parse(p.span_id, span.p, 8) ||
+	    is_zero(p.span_id, 8))
+		return false;
+	p.sampling_deferred = !rest.p;
+	if (rest.p) {
+		state = next_part(&rest);
+		if (!parse_b3_state(state, &p))
+			return false;
+	}
+	if (rest.p) {
+		parent = next_part(&rest);
+		if (rest.p || parent.len != 16 || !hex_parse(unused, parent.p, 8))
+			return false;
+	}
+	if (p.sampling_deferred)
+		p.flags = 1; /* the decision is left to us: record */
+	*ret = p;
+	*ret_only_state = false;
+	return true;
+}
+
+bool b3_parse_multi(struct slice trace_id, struct slice span_id, struct slice sampled, struct slice flags,
+		    struct trace_parent *ret)
+{
+	struct trace_parent p = {0};
+
+	trace_id = trimmed(trace_id);
+	span_id = trimmed(span_id);
+	if (!trace_id.p || !span_id.p || !parse_b3_trace(trace_id, p.trace_id) || span_id.len != 16 ||
+	    !hex_parse(p.span_id, span_id.p, 8) || is_zero(p.span_id, 8))
+		return false;
+	p.debug = flags.p && slice_is_nocase(trimmed(flags), "1", 1);
+	p.sampling_deferred = !sampled.p && !p.debug;
+	sampled = trimmed(sampled);
+	if (p.debug || p.sampling_deferred || slice_is_nocase(sampled, "1", 1) || slice_is_nocase(sampled, "true", 4))
+		p.flags = 1;
+	*ret = p;
+	return true;
+}
+
+void b3_format(uint8_t *out, const uint8_t trace_id[16], const uint8_t span_id[8], bool sampled, bool debug)
+{
+	hex_format((char *)out, trace_id, 16);
+	out[32] = '-';
+	hex_format((char *)out + 33, span_id, 8);
+	out[49] = '-';
+	out[50] = debug ? 'd' : sampled ? '1' : '0';
+}

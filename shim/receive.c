@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Bytes that the program received. They are parsed as they came; then, in the program's buffer, the head of a request may be
+ * stamped: its traceparent rewritten to name our span, or one inserted where the caller's buffer has room for it. Reads are
+ * never shortened or held back.
+ */
+#include <errno.h>
+
+#include "shim/blocks.h"
+#include "shim/client.h"
+#include "shim/clock.h"
+#include "shim/conn.h"
+#include "shim/engine.h"
+#include "shim/forwarder.h"
+#include "shim/iov.h"
+#include "shim/ownership.h"
+#include "shim/propagation.h"
+#include "shim/protocols/proxy_preface.h"
+#include "shim/protocols/tracecontext.h"
+#include "shim/server.h"
+#include "shim/stats.h"
+#include "shim/stream.h"
+#include "shim/thread.h"
+
+#define STAMP_FIELDS_MAX 64
+#define STAMP_IOVECS_MAX 8
+#define STAMP_NAME "traceparent: "
+#define STAMP_LEN (sizeof(STAMP_NAME) - 1 + TRACEPARENT_LEN + 2)
+
+/* One read in progress. */
+struct reading {
+	struct conn *c;
+	int fd;
+	const struct iovec *iov;
+	int iovcnt;
+	size_t n;              /* bytes read */
+	size_t base;           /* offset of the piece that is being parsed */
+	struct slice piece;
+	bool may_stamp;        /* the program has not seen these bytes yet, and no head of this read was stamped */
+	size_t insert_at;      /* where the stamp is to be inserted, once all is parsed; 0: nowhere */
+	uint8_t insert[STAMP_LEN];
+};
+
+/* ---- stamping ---- */
+
+static void rewrite_in_place(struct reading *r, struct exchange *e, const struct http1_event *ev)
+{
+	struct slice value = ev->head.kept[HTTP1_TRACEPARENT];
+	size_t from_end = ev->head.whole.len - (size_t)(value.p - ev->head.whole.p);
+	uint8_t *at;
+
+	/* A head that began in an earlier read: only what is in this one can still be changed. */
+	if (value.len != TRACEPARENT_LEN || from_end > ev->head_tail || !conn_is_socket(r->c, r->fd))
+		return;
+	at = (uint8_t *)(uintptr_t)r->piece.p + ev->used - from_end;
+	traceparent_format(at, e->context.trace_id, e->context.span_id, e->context.flags);
+	e->stamped = true;
+	r->may_stamp = false;
+	stats_count(STAT_STAMP_REWRITTEN);
+}
+
+static void plan_insertion(struct reading *r, struct exchange *e, const struct http1_event *ev)
+{
+	size_t blank_line = ev->head.whole.len - ev->head.blank;
+
+	if (ev->head.n_fields >= STAMP_FIELDS_MAX || r->iovcnt > STAMP_IOVECS_MAX || blank_line > ev->head_tail)
+		return;
+	if (r->n + STAMP_LEN > iov_total(r->iov, r->iovcnt)) {
+		stats_count(STAT_STAMP_NO_ROOM);
+		return;
+	}
+	if (!conn_is_socket(r->c, r->fd))
+		return;
+	r->insert_at = r->base + ev->used - blank_line;
+	memcpy(r->insert, STAMP_NAME, sizeof(STAMP_NAME) - 1);
+	traceparent_format(r->insert + sizeof(STAMP_NAME) - 1, e->context.trace_id, e->context.span_id,
+			   e->context.flags);
+	memcpy(r->insert + STAMP_LEN - 2, "\r\n", 2);
+	e->stamped = true;
+	r->may_stamp = false;
+	forwarder_inserted();
+	stats_count(STAT_STAMP_INSERTED);
+}
+
+static void stamp(struct reading *r, struct exchange *e, const struct http1_event *ev)
+{
+	if (!r->may_stamp || !e->counted || ev->head.signs_context || !propagation_has(PROPAGATE_TRACECONTEXT))
+		return;
+	if (ev->head.n_kept[HTTP1_TRACEPARENT] == 1 && context_is_valid(&e->incoming) && forwarder_may_rewrite())
+		rewrite_in_place(r, e, ev);
+	else if (ev->head.n_kept[HTTP1_TRACEPARENT] == 0 && forwarder_may_insert())
+		plan_insertion(r, e, ev);
+}
+
+/* ---- events ---- */
+
+static void on_request_event(struct reading *r, const struct http1_event *ev)
+{
+	struct conn *c = r->c;
+	struct exchange *e;
+
+	if (ev->type == HTTP1_HEAD) {
+		uint64_t now = clock_monotonic_ns();
+
+		e = server_request(c, &ev->head, now);
+		if (e)
+			stamp(r, e, ev);
+	} else if (ev->type == HTTP1_BODY) {
+		e = conn_newest(c);
+		if (e)
+			thread_stimulated(thread_self(), exchange_handle(e));
+	} else if (ev->type == HTTP1_END) {
+		server_request_done(c, c->in.body_bytes);
+	}
+}
+
+static void on_response_event(struct conn *c, const struct http1_event *ev)
+{
+	if (ev->type == HTTP1_HEAD) {
+		client_response(c, &ev->head);
+	} else if (ev->type == HTTP1_END) {
+		if (c->in.framing == HTTP1_TUNNEL)
+			http1_tunnel(&c->out);
+		client_response_done(c, c->in.body_bytes);
+	}
+}
+
+/* What the next response head answers must be known before it is parsed. */
+static void announce(struct conn *c)
+{
+	const struct exchange *e = conn_oldest(c);
+
+	if (c->role == CONN_CLIENT && e)
+		http1_expect(&c->in, e->method == METHOD_HEAD, e->method == METHOD_CONNECT);
+}
+
+static void parse_piece(struct reading *r)
+{
+	struct conn *c = r->c;
+	struct http1_event ev;
+
+	while (!c->opaque) {
+		struct slice left = r->piece;
+
+		announce(c);
+		if (stream_step(&c->in, left, &ev) != 0) {
+			conn_give_up(c);
+			return;
+		}
+		if (c->role == CONN_SERVER)
+			on_request_event(r, &ev);
+		else
+			on_response_event(c, &ev);
+		r->piece = slice_from(left, ev.used);
+		r->base += ev.used;
+		if (ev.type == HTTP1_MORE)
+			return;
+	}
+}
+
+/* A PROXY preface may stand before the first request (HAProxy's proxy-protocol.txt). Whole, or it is not followed. */
+static void skip_preface(struct reading *r)
+{
+	struct proxy_preface p;
+	long len;
+
+	if (r->c->preface_in || r->c->role != CONN_SERVER)
+		return;
+	r->c->preface_in = true;
+	len = proxy_preface_parse(r->piece, &p);
+	if (len <= 0)
+		return; /* not one; or cut, which the request parser will refuse */
+	r->base += (size_t)len;
+	r->piece = slice_from(r->piece, (size_t)len);
+	if (p.local || p.family == 0)
+		return;
+	r->c->original.family = p.family;
+	r->c->original.port = p.source_port;
+	memcpy(r->c->original.addr, p.source, 16);
+}
+
+static void parse_all(struct reading *r)
+{
+	size_t done = 0;
+
+	for (int i = 0; i < r->iovcnt && done < r->n && !r->c->opaque; i++) {
+		size_t len = r->iov[i].iov_len < r->n - done ? r->iov[i].iov_len : r->n - done;
+
+		r->piece = slice(r->iov[i].iov_base, len);
+		r->base = done;
+		if (len == 0)
+			continue;
+		skip_preface(r);
+		parse_piece(r);
+		done += len;
+	}
+}
+
+/* ---- the ends ---- */
+
+static const char *error_text(int error)
+{
+	switch (error) {
+	case ECONNRESET:
+		return "connection_reset";
+	case EPIPE:
+		return "broken_pipe";
+	case ETIMEDOUT:
+		return "timeout";
+	case ECONNREFUSED:
+		return "connection_refused";
+	case EHOSTUNREACH:
+	case ENETUNREACH:
+		return "host_unreachable";
+	default:
+		return "socket_error";
+	}
+}
+
+void stream_failed(struct conn *c, int error)
+{
+	if (error == EAGAIN || error == EINTR || error == EINPROGRESS || error == EALREADY)
+		return;
+	c->error = error_text(error);
+	c->peer_gone = true;
+	if (c->role == CONN_CLIENT) {
+		client_stimulated(c);
+		conn_end_exchanges(c, c->error);
+		conn_release_opener(c);
+	}
+}
+
+/* The peer sends no more. On a server connection that is no failure yet: it may still read our answer. */
+static void peer_closed(struct conn *c)
+{
+	struct exchange *e = conn_oldest(c);
+	struct http1_event ev;
+
+	c->peer_gone = true;
+	if (c->role == CONN_SERVER) {
+		if (e)
+			thread_stimulated(thread_self(), exchange_handle(e));
+		return;
+	}
+	client_stimulated(c);
+	if (e && http1_eof(&c->in, &ev) == 0 && ev.type == HTTP1_END)
+		client_response_done(c, c->in.body_bytes);
+	conn_end_exchanges(c, "connection_closed");
+	conn_release_opener(c);
+}
+
+/* ---- entry ---- */
+
+static ssize_t received(int fd, const struct iovec *iov, int iovcnt, int flags, ssize_t n, int error)
+{
+	fd_word word;
+	struct conn *c = conn_enter(fd, &word);
+
+	if (!c)
+		return n;
+	if (flags & (MSG_PEEK | MSG_OOB)) {
+		c->peeked = c->peeked || n > 0;
+		conn_leave(c);
+		return n;
+	}
+	stream_settle_ownership(c);
+	if (n < 0)
+		stream_failed(c, error);
+	else if (n == 0 && iov_total(iov, iovcnt) > 0)
+		peer_closed(c);
+
+	struct reading r = {.c = c, .fd = fd, .iov = iov, .iovcnt = iovcnt, .n = n > 0 ? (size_t)n : 0};
+
+	r.may_stamp = c->role == CONN_SERVER && !c->peeked;
+	if (n > 0 && !c->opaque) {
+		c->peeked = false;
+		if (flags & MSG_TRUNC)
+			conn_give_up(c); /* thrown away unseen */
+		if (c->role == CONN_CLIENT)
+			client_stimulated(c);
+		parse_all(&r);
+	}
+	if (r.insert_at) {
+		iov_open_gap(iov, iovcnt, r.insert_at, r.n, STAMP_LEN);
+		iov_copy_in(iov, iovcnt, r.insert_at, r.insert, STAMP_LEN);
+		n += (ssize_t)STAMP_LEN;
+	}
+	conn_leave(c);
+	return n;
+}
+
+ssize_t engine_received(int fd, const struct iovec *iov, int iovcnt, int flags, ssize_t n)
+{
+	enum fd_kind kind = fdtable_kind(fd);
+	int errno_saved = errno;
+
+	if (kind == FD_UNKNOWN || (n < 0 && (errno_saved == EAGAIN || errno_saved == EINTR)))
+		return n;
+	if (!guard_enter()) {
+		if (n > 0 && guard_is_on()) {
+			stats_count(STAT_REENTERED);
+			conn_missed(fd);
+		}
+		return n;
+	}
+	if (kind == FD_CONNECTION)
+		n = received(fd, iov, iovcnt, flags, n, errno_saved);
+	else if (n > 0)
+		thread_stimulated(thread_self(), HANDLE_NONE); /* a wake-up or a timer: on whose behalf is not known */
+	errno = errno_saved;
+	guard_leave();
+	return n;
+}
+
+static void received_unseen(int fd, ssize_t n)
+{
+	fd_word word;
+	struct conn *c = n > 0 ? conn_enter(fd, &word) : NULL;
+	struct http1_event ev;
+
+	if (!c)
+		return;
+	stream_settle_ownership(c);
+	if (c->role == CONN_CLIENT)
+		client_stimulated(c);
+	if (http1_skip(&c->in, (uint64_t)n, &ev) != 0) {
+		conn_give_up(c);
+	} else {
+		struct reading r = {.c = c, .fd = fd};
+
+		parse_piece(&r); /* the end of the message, if that was its last byte */
+	}
+	conn_leave(c);
+}
+
+void engine_received_unseen(int fd, ssize_t n)
+{
+	if (engine_watches(fd))
+		OBSERVE(received_unseen(fd, n));
+}

@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The rules are eliminations but for the first: "it can only be X, because X is the only thing that could have caused it".
+ * They are as exact as the state they look at is complete, so everything that hides causes from us (parked requests,
+ * wake-ups from other threads, connects that completed, I/O that bypasses libc) makes them answer "cannot tell".
+ */
+#include "shim/rules.h"
+
+#include <string.h>
+
+#include "shim/config.h"
+#include "shim/conn.h"
+#include "shim/exchange.h"
+#include "shim/forwarder.h"
+#include "shim/ids.h"
+#include "shim/loop.h"
+#include "shim/process.h"
+#include "shim/stats.h"
+#include "shim/thread.h"
+
+#define SCAN_MAX 4096 /* slots looked at where no index exists: rare paths only */
+
+/* ---- rule 4: the only stimulus ---- */
+
+static bool by_stimulus(const struct thread *t, struct handle *ret)
+{
+	const struct window *w = &t->window;
+
+	if (!loop_trusts(t->loop, EVIDENCE_STIMULUS) || process_is_blind() || w->n != 1 || w->other != 0)
+		return false;
+
+	const struct exchange *e = exchange_of(w->who[0]);
+
+	if (!e || e->loop != t->loop)
+		return false;
+	if (exchange_parked(process_crosses_threads() ? 0 : t->loop, w->who[0]) != 0)
+		return false;
+	*ret = w->who[0];
+	return true;
+}
+
+/* ---- rule 5: the thread ---- */
+
+static bool by_service(struct thread *t, struct handle *ret)
+{
+	if (!exchange_is_open(t->sync) || !thread_class_is_trusted(thread_class_of(t)))
+		return false;
+	*ret = t->sync;
+	return true;
+}
+
+static bool by_inheritance(const struct thread *t, struct handle *ret)
+{
+	if (!t->has_inherited || !exchange_is_open(t->inherited.exchange))
+		return false;
+	*ret = t->inherited.exchange;
+	return true;
+}
+
+static bool by_thread(struct thread *t, struct handle *ret)
+{
+	return by_service(t, ret) || by_inheritance(t, ret);
+}
+
+/* ---- rule 6: the opener ---- */
+
+static bool by_opener(const struct conn *c, struct handle *ret)
+{
+	const struct exchange *e = c->used || !c->holds_opener ? NULL : exchange_of(c->opener);
+
+	if (!e || !loop_trusts(c->opened_loop, EVIDENCE_OPENER))
+		return false;
+	/* One call only was ever made for it, and this connection is the only one that it can be waiting for. */
+	if (atomic_load(&e->clients_started) != c->opener_started || atomic_load(&e->outstanding) != 1)
+		return false;
+	*ret = c->opener;
+	return true;
+}
+
+/* The completion of a connect is a stimulus that no read shows: it drives the first request on the connection. */
+static bool connect_drives(const struct thread *t, const struct conn *c)
+{
+	return !c->used && t->loop != 0 && (c->opened_window != t->window.seq || c->opened_loop != t->loop);
+}
+
+/* ---- rule 7: equal heads ---- */
+
+static bool by_content(const struct request_evidence *evidence, struct handle *ret)
+{
+	uint32_t last = exchange_high_water(), found = 0;
+
+	if (!config.content_rule || last > SCAN_MAX)
+		return false;
+
+	uint32_t hash = forwarder_content_hash(evidence->head);
+
+	if (forwarder_sent_unasked(hash))
+		return false;
+	for (uint32_t slot = 1; slot <= last; slot++) {
+		const struct exchange *e = exchange_at(slot);
+		uint32_t open = exchange_open_generation(slot);
+
+		if (!open || e->role != EXCHANGE_SERVER || e->content_hash != hash ||
+		    !forwarder_matches(e, evidence->head))
+			continue;
+		if (found++)
+			return false;
+		*ret = (struct handle){slot, open - 1};
+	}
+	return found == 1;
+}
+
+/* ---- ambiguity ---- */
+
+static void add_link(struct decision *d, const struct context *c)
+{
+	if (d->n_links >= RULES_MAX_LINKS || !context_is_valid(c))
+		return;
+	for (unsigned i = 0; i < d->n_links; i++)
+		if (memcmp(d->links[i].span_id, c->span_id, 8) == 0)
+			return;
+	d->links[d->n_links++] = *c;
+}
+
+static void add_exchange_link(struct decision *d, struct handle h)
+{
+	const struct exchange *e = exchange_of(h);
+
+	if (e && e->role == EXCHANGE_SERVER)
+		add_link(d, &e->context);
+}
+
+/* What waits on this loop with nothing of its own under way could be the cause as well. */
+static void add_parked_links(struct decision *d, uint32_t loop)
+{
+	uint32_t last = exchange_high_water();
+
+	for (uint32_t slot = 1; slot <= last && slot <= SCAN_MAX && d->n_links < RULES_MAX_LINKS; slot++) {
+		const struct exchange *e = exchange_at(slot);
+
+		if (exchange_open_generation(slot) && e->role == EXCHANGE_SERVER && e->loop == loop &&
+		    atomic_load(&e->outstanding) == 0)
+			add_link(d, &e->context);
+	}
+}
+
+static void ambiguous(const struct thread *t, const struct conn *c, struct decision *d)
+{
+	d->evidence = EVIDENCE_AMBIGUOUS;
+	d->exchange = HANDLE_NONE;
+	for (unsigned i = 0; i < t->window.n && i < WINDOW_MAX; i++)
+		add_exchange_link(d, t->window.who[i]);
+	add_exchange_link(d, c->opener);
+	add_exchange_link(d, t->sync);
+	add_parked_links(d, t->loop);
+	loop_isolate(t->loop);
+	stats_count(STAT_AMBIGUOUS);
+}
+
+/* ---- answers ---- */
+
+static void parent_is(struct decision *d, struct handle h, enum evidence evidence)
+{
+	const struct exchange *e = exchange_of(h);
+
+	if (!e)
+		return;
+	d->evidence = evidence;
+	d->exchange = h;
+	d->parent = e->context;
+}
+
+/* The exchange that this work came from is over. */
+static void detached_from(struct decision *d, const struct context *origin)
+{
+	stats_count(STAT_DETACHED);
+	d->detached = true;
+	d->evidence = EVIDENCE_ROOT;
+	if (config_is(config.detached, "child")) {
+		d->evidence = EVIDENCE_THREAD;
+		d->parent = *origin;
+	} else if (!config_is(config.detached, "root")) {
+		add_link(d, origin);
+	}
+}
+
+/* A rule that loses to proof is not asked again where it lost. */
+static void check_against(struct thread *t, struct handle proven)
+{
+	struct handle h;
+
+	if (by_stimulus(t, &h) && !handle_equal(h, proven))
+		loop_revoke(t->loop, EVIDENCE_STIMULUS);
+	if (by_service(t, &h) && !handle_equal(h, proven))
+		thread_class_revoke(thread_class_of(t));
+}
+
+/* ---- rule 1: the bytes say it ---- */
+
+/* Open exchanges whose head already carried what this one carries, and could not be stamped. */
+static uint32_t unstamped_with(const struct context *named, struct handle *ret)
+{
+	uint32_t last = exchange_high_water(), found = 0;
+
+	for (uint32_t slot = 1; slot <= last && slot <= SCAN_MAX; slot++) {
+		const struct exchange *e = exchange_at(slot);
+		uint32_t open = exchange_open_generation(slot);
+
+		if (!open || e->role != EXCHANGE_SERVER || e->stamped ||
+		    memcmp(e->incoming.span_id, named->span_id, 8) != 0 ||
+		    memcmp(e->incoming.trace_id, named->trace_id, 16) != 0)
+			continue;
+		*ret = (struct handle){slot, open - 1};
+		found++;
+	}
+	return last > SCAN_MAX ? 2 : found;
+}
+
+/* True: decided. False: the bytes name several candidates (d->keep_head), or nothing. */
+static bool by_stamp(struct thread *t, const struct request_evidence *evidence, struct decision *d)
+{
+	struct handle id, found = HANDLE_NONE;
+	enum ids_origin origin = ids_recognise(evidence->named.span_id, &id);
+	struct exchange *e = origin == IDS_FOREIGN ? NULL : exchange_named(id, &evidence->named);
+
+	if (e) {
+		parent_is(d, exchange_handle(e), EVIDENCE_STAMP);
+		check_against(t, d->exchange);
+		forwarder_stamp_returned();
+		return true;
+	}
+	if (origin == IDS_OURS) {
+		detached_from(d, &evidence->named);
+		return true;
+	}
+
+	uint32_t candidates = unstamped_with(&evidence->named, &found);
+
+	if (candidates == 1) {
+		parent_is(d, found, EVIDENCE_STAMP);
+		check_against(t, found);
+		return true;
+	}
+	if (candidates > 1) {
+		d->keep_head = true;
+		return false;
+	}
+	d->evidence = EVIDENCE_STAMP; /* the program traces itself */
+	d->parent = evidence->named;
+	return true;
+}
+
+/* ---- rules 4 to 7 ---- */
+
+/* A forwarder copies our stamp into what it sends for a stamped request: a head without one is not that request's. */
+static bool is_excluded(struct handle h, const struct request_evidence *evidence)
+{
+	const struct exchange *e = exchange_of(h);
+
+	return !e || (e->stamped && !evidence->has_traceparent && forwarder_returns_stamps());
+}
+
+struct answer {
+	bool known;
+	struct handle who;
+};
+
+static struct answer ask(bool known, struct handle who, const struct request_evidence *evidence)
+{
+	return (struct answer){known && !is_excluded(who, evidence), who};
+}
+
+/* False: cannot tell. */
+static bool by_elimination(struct thread *t, struct conn *c, const struct request_evidence *evidence,
+			   struct decision *d)
+{
+	struct handle h4 = HANDLE_NONE, h5 = HANDLE_NONE, h6 = HANDLE_NONE, h7;
+	struct answer stimulus = ask(by_stimulus(t, &h4), h4, evidence);
+	struct answer thread = ask(by_thread(t, &h5), h5, evidence);
+	struct answer opener = ask(by_opener(c, &h6), h6, evidence);
+
+	if (connect_drives(t, c)) {
+		/* What was read in this window is not what drives this request, unless it opened the connection, too. */
+		stimulus.known = stimulus.known && opener.known && handle_equal(h4, h6);
+		thread.known = thread.known && (!opener.known || handle_equal(h5, h6));
+	}
+	if ((stimulus.known && thread.known && !handle_equal(h4, h5)) ||
+	    (stimulus.known && opener.known && !handle_equal(h4, h6)) ||
+	    (thread.known && opener.known && !handle_equal(h5, h6))) {
+		stats_count(STAT_DISAGREEMENTS);
+		add_exchange_link(d, h4);
+		add_exchange_link(d, h5);
+		add_exchange_link(d, h6);
+		return false;
+	}
+	if (stimulus.known)
+		parent_is(d, h4, EVIDENCE_STIMULUS);
+	else if (thread.known)
+		parent_is(d, h5, EVIDENCE_THREAD);
+	else if (opener.known)
+		parent_is(d, h6, EVIDENCE_OPENER);
+	else if (by_content(evidence, &h7))
+		parent_is(d, h7, EVIDENCE_CONTENT);
+	return !handle_is_none(d->exchange);
+}
+
+/* Nothing is open that it could belong to. */
+static void without_candidates(struct thread *t, struct decision *d)
+{
+	struct context parent;
+
+	if (t->has_inherited && context_is_valid(&t->inherited) && handle_is_none(t->inherited.exchange)) {
+		d->evidence = EVIDENCE_THREAD; /* the trace that this thread's detached work began */
+		d->parent = t->inherited;
+	} else if (t->has_inherited && context_is_valid(&t->inherited)) {
+		detached_from(d, &t->inherited);
+	} else if (process_parent(&parent)) {
+		d->evidence = EVIDENCE_REMOTE;
+		d->parent = parent;
+	} else {
+		d->evidence = EVIDENCE_ROOT;
+	}
+}
+
+static void count_rule(enum evidence evidence)
+{
+	static const uint8_t counter[EVIDENCE_N] = {
+		[EVIDENCE_STAMP] = STAT_RULE_STAMP,	  [EVIDENCE_RUNTIME] = STAT_RULE_RUNTIME,
+		[EVIDENCE_WORK_ITEM] = STAT_RULE_WORK_ITEM, [EVIDENCE_STIMULUS] = STAT_RULE_STIMULUS,
+		[EVIDENCE_THREAD] = STAT_RULE_THREAD,	  [EVIDENCE_OPENER] = STAT_RULE_OPENER,
+		[EVIDENCE_CONTENT] = STAT_RULE_CONTENT,
+	};
+
+	if (counter[evidence])
+		stats_count((enum stat_id)counter[evidence]);
+}
+
+void rules_decide(struct thread *t, struct conn *c, const struct request_evidence *evidence, struct decision *ret)
+{
+	*ret = (struct decision){.evidence = EVIDENCE_AMBIGUOUS};
+	if (evidence->has_traceparent && by_stamp(t, evidence, ret)) {
+		count_rule(ret->evidence);
+		return;
+	}
+	if (by_elimination(t, c, evidence, ret)) {
+		ret->keep_head = false;
+		count_rule(ret->evidence);
+		return;
+	}
+	if (exchange_open_count() == 0 || (t->has_inherited && t->loop == 0 && handle_is_none(t->sync)))
+		without_candidates(t, ret);
+	else
+		ambiguous(t, c, ret);
+}
+
+/* ---- other askers ---- */
+
+bool rules_opener(struct thread *t, struct handle *ret, enum evidence *ret_rule)
+{
+	struct handle h4 = HANDLE_NONE, h5 = HANDLE_NONE;
+	bool stimulus = by_stimulus(t, &h4), thread = by_thread(t, &h5);
+
+	if (!stimulus && !thread)
+		return false;
+	if (stimulus && thread && !handle_equal(h4, h5))
+		return false;
+	*ret = stimulus ? h4 : h5;
+	*ret_rule = stimulus ? EVIDENCE_STIMULUS : EVIDENCE_THREAD;
+	return true;
+}
+
+bool rules_current(struct thread *t, struct context *ret)
+{
+	struct handle h;
+	enum evidence rule;
+
+	if (rules_opener(t, &h, &rule)) {
+		const struct exchange *e = exchange_of(h);
+
+		if (!e)
+			return false;
+		*ret = e->context;
+		return true;
+	}
+	return exchange_open_count() == 0 && process_parent(ret);
+}
+
+bool rules_is_own_descriptor(const struct thread *t, int fd)
+{
+	fd_word word = fdtable_word(fd);
+	enum fd_kind kind = (enum fd_kind)(word & 0xff);
+
+	if (kind == FD_LISTENER || kind == FD_EPOLL)
+		return false;
+	if (kind != FD_CONNECTION)
+		return true;
+
+	const struct conn *c = conn_at(fdtable_object(word));
+	const struct exchange *sync = exchange_of(t->sync);
+
+	return c->role == CONN_CLIENT || (sync && sync->connection == fdtable_object(word));
+}
+
+/* ---- the oracle ---- */
+
+void rules_expect(struct thread *t, struct handle who, enum evidence rule)
+{
+	if (t->window.n == 1 && t->window.other == 0) {
+		t->expected = who;
+		t->expected_rule = (uint8_t)rule;
+	}
+}
+
+void rules_observe_response(struct thread *t, struct handle who)
+{
+	struct handle expected = t->expected;
+
+	if (handle_is_none(expected))
+		return;
+	t->expected = HANDLE_NONE;
+	if (t->window.n != 1 || t->window.other != 0)
+		return; /* something else was handled as well: nothing can be concluded */
+	if (handle_equal(expected, who)) {
+		stats_count(STAT_ORACLE_HITS);
+		return;
+	}
+	stats_count(STAT_ORACLE_MISSES);
+	if (t->expected_rule != EVIDENCE_STAMP)
+		loop_revoke(t->loop, (enum evidence)t->expected_rule);
+}

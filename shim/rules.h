@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shim/context.h"
+
+struct conn;
+struct http1_head;
+struct thread;
+
+/*
+ * Who is the parent? The rules of the README, in their order; the first that answers wins, and what contradicts proof is
+ * switched off where it did. A wrong parent is the worst answer, so each rule gives none when its state may be incomplete.
+ */
+
+#define RULES_MAX_LINKS 4
+
+/* What the outgoing request head says by itself. */
+struct request_evidence {
+	bool has_traceparent;  /* a valid one */
+	struct context named;  /* what it names */
+	const struct http1_head *head;
+};
+
+struct decision {
+	enum evidence evidence;
+	struct context parent;   /* unless root or ambiguous */
+	struct handle exchange;  /* the server exchange it is made for, if one is known */
+	bool detached;           /* that exchange has ended */
+	bool keep_head;          /* the program's own traceparent must stay as it is */
+	struct context links[RULES_MAX_LINKS];
+	unsigned n_links;
+};
+
+/* A client exchange is about to begin on c. */
+void rules_decide(struct thread *t, struct conn *c, const struct request_evidence *evidence, struct decision *ret);
+
+/* The context that is current on this thread for anything but a request head (a thread made, a program run, a connection
+ * opened). False: none, or not known. */
+bool rules_current(struct thread *t, struct context *ret);
+/* The same for a connect(): which open exchange is it for, by which rule? */
+bool rules_opener(struct thread *t, struct handle *ret, enum evidence *ret_rule);
+
+/* Is fd a descriptor that a thread serving its request synchronously would wait for: its own request's connection, or a
+ * connection that it is a client on? */
+bool rules_is_own_descriptor(const struct thread *t, int fd);
+
+/* ---- the oracle ---- */
+/* The response to a client exchange made for `who` by `rule` was read. */
+void rules_expect(struct thread *t, struct handle who, enum evidence rule);
+/* A response to server exchange `who` begins to be written: does it agree with what was just read? */
+void rules_observe_response(struct thread *t, struct handle who);

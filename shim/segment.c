@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The writing side of a segment. What a hook calls is here; making one is in segment_file.c. */
+#include "shim/segment.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "shim/clock.h"
+#include "shim/sys.h"
+#include "shim/task.h"
+
+/* A consumer that stepped this recently lives: no need to look for it. */
+#define HEARTBEAT_FRESH_NS 2000000000ull
+
+/*
+ * A page of a file in /dev/shm gets its memory when it is first touched, and where there is none left the touch is a SIGBUS.
+ * The kernel answers EFAULT instead when it is the one to touch: a shared wake looks its page up for writing.
+ * It is the one system call that writers make anyway, so no sandbox forbids it.
+ */
+static __attribute__((noinline)) bool shard_populate(struct segment_shard *shard, uint8_t *ring, uint64_t end)
+{
+	uint64_t at = atomic_load_explicit(&shard->populated, memory_order_relaxed) & ~(uint64_t)(SEGMENT_PAGE - 1);
+
+	for (; at < end; at += SEGMENT_PAGE)
+		if (sys_futex_wake((_Atomic uint32_t *)(void *)(ring + at), 1) < 0)
+			return false;
+	atomic_store_explicit(&shard->populated, at, memory_order_relaxed);
+	return true;
+}
+
+/* A record of version 0 fills what is left at a ring's end when the next record does not fit there. */
+static void write_padding(uint8_t *at, uint64_t size)
+{
+	struct record pad = {.size = (uint32_t)size, .version = 0};
+
+	memcpy(at, &pad, sizeof(uint64_t));
+}
+
+/*
+ * In a shard that we own: copy the record in, publish it. head and tail may hold anything: whatever they say, the offset stays in
+ * the ring. Returns false when there is no room.
+ */
+static bool shard_write(struct segment *segment, uint32_t index, const struct record *record, uint64_t word,
+			bool *ret_half)
+{
+	struct segment_shard *shard = &segment->header->shards[index];
+	uint8_t *ring = segment->rings + index * segment->shard_bytes;
+	uint64_t size = record->size;
+	uint64_t head = atomic_load_explicit(&shard->head, memory_order_relaxed) & ~7ull;
+	uint64_t used = head - atomic_load_explicit(&shard->tail, memory_order_acquire);
+	uint64_t offset = head & (segment->shard_bytes - 1);
+	uint64_t rest = segment->shard_bytes - offset;
+	uint64_t pad = size > rest ? rest : 0;
+	uint64_t end = pad != 0 ? size : offset + size;
+
+	if (used > segment->shard_bytes || used + pad + size > segment->shard_bytes)
+		return false;
+	if (end > atomic_load_explicit(&shard->populated, memory_order_relaxed) && !shard_populate(shard, ring, end))
+		return false;
+	if (pad != 0)
+		write_padding(ring + offset, pad);
+	memcpy(ring + end - size, record, size);
+	/* Taken for dead and freed, which must not happen while we live: then this is no longer ours to publish. */
+	if (atomic_load_explicit(&shard->owner, memory_order_relaxed) != word)
+		return false;
+	/* In one order with the look at header->sleeping that follows, and with the consumer's store and look. */
+	atomic_store_explicit(&shard->head, head + pad + size, memory_order_seq_cst);
+	*ret_half = used < segment->shard_bytes / 2 && used + pad + size >= segment->shard_bytes / 2;
+	return true;
+}
+
+static bool shard_append(struct segment *segment, uint32_t index, const struct record *record, bool *ret_half)
+{
+	struct segment_shard *shard = &segment->header->shards[index];
+	uint64_t head = atomic_load_explicit(&shard->head, memory_order_relaxed);
+	uint64_t word = (uint64_t)(segment->process + 1) << 32 | (segment->incarnation & 0xffff) << 16 |
+			(head >> 3 & 0xffff);
+	uint64_t expected = 0;
+	bool written;
+
+	if (atomic_load_explicit(&shard->owner, memory_order_relaxed) != 0 ||
+	    !atomic_compare_exchange_strong_explicit(&shard->owner, &expected, word, memory_order_acquire,
+						     memory_order_relaxed))
+		return false;
+	written = shard_write(segment, index, record, word, ret_half);
+	if (atomic_load_explicit(&shard->owner, memory_order_relaxed) == word)
+		atomic_store_explicit(&shard->owner, 0, memory_order_release);
+	return written;
+}
+
+/* Must the caller wake the consumer, now that a record is in? Of those who see it sleep, one is told so. */
+static bool wake_is_due(struct segment_header *header, bool half)
+{
+	uint32_t sleeping = atomic_load_explicit(&header->sleeping, memory_order_seq_cst);
+
+	if (sleeping == SEGMENT_SLEEP_RECORD || (half && sleeping == SEGMENT_SLEEP_HALF))
+		return atomic_compare_exchange_strong(&header->sleeping, &sleeping, SEGMENT_AWAKE);
+	/* Nobody sleeps: half full may also mean that nobody is there, and the caller's wake-up finds that out. */
+	return half && sleeping == SEGMENT_AWAKE;
+}
+
+int segment_append(struct segment *segment, struct record *record, uint32_t *home, bool *ret_wake)
+{
+	uint32_t mask = segment->n_shards - 1;
+	uint32_t i, index;
+	bool half = false;
+
+	*ret_wake = false;
+	if (record->size < sizeof(*record) || record->size > RECORD_MAX_BYTES || record->size % 8 != 0)
+		return -ENOBUFS;
+	record->process = segment->process;
+	for (i = 0; i <= mask; i++) {
+		index = (*home + i) & mask;
+		if (!shard_append(segment, index, record, &half))
+			continue;
+		*home = index;
+		*ret_wake = wake_is_due(segment->header, half);
+		return 0;
+	}
+	return -ENOBUFS;
+}
+
+int segment_wake(struct segment *segment)
+{
+	int woken;
+
+	atomic_store(&segment->header->sleeping, SEGMENT_AWAKE);
+	woken = sys_futex_wake(&segment->header->sleeping, 1);
+	return woken < 0 ? 0 : woken;
+}
+
+bool segment_has_consumer(const struct segment *segment)
+{
+	const struct segment_header *header = segment->header;
+	uint64_t word = atomic_load(&header->consumer);
+	uint64_t age = clock_monotonic_ns() - atomic_load(&header->heartbeat_ns);
+	uint64_t start;
+
+	if (word == 0)
+		return false;
+	if (age < HEARTBEAT_FRESH_NS)
+		return true;
+	if (age > SEGMENT_CONSUMER_STALE_MS * 1000000ull && atomic_load(&header->sleeping) == SEGMENT_AWAKE)
+		return false;
+	start = task_start_time((uint32_t)(word >> 32));
+	return task_is_alive((uint32_t)(word >> 32), start) && (start == 0 || (uint32_t)start == (uint32_t)word);
+}

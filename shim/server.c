@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/server.h"
+
+#include "shim/clock.h"
+#include "shim/filter.h"
+#include "shim/forwarder.h"
+#include "shim/http_attributes.h"
+#include "shim/process.h"
+#include "shim/propagation.h"
+#include "shim/rules.h"
+#include "shim/span.h"
+#include "shim/stats.h"
+#include "shim/thread.h"
+
+/* A thread that serves one request at a time answers this one before it reads another. */
+static void note_service(struct thread *t, const struct exchange *e, const struct conn *c)
+{
+	const struct exchange *before = exchange_of(t->sync);
+
+	t->has_inherited = false;
+	if (before && before->connection == conn_slot(c))
+		return; /* pipelined: the older one is served first */
+	if (before)
+		thread_class_revoke(thread_class_of(t));
+	t->sync = exchange_handle(e);
+}
+
+struct exchange *server_request(struct conn *c, const struct http1_head *head, uint64_t now_ns)
+{
+	struct thread *t = thread_self();
+	struct exchange *e = exchange_begin(EXCHANGE_SERVER);
+	const struct context *parent = NULL;
+	bool named, trusted, excluded;
+
+	if (!e) {
+		conn_give_up(c);
+		return NULL;
+	}
+	e->start_ns = now_ns;
+	e->method = (uint8_t)http_method_of(head->method);
+	named = propagation_extract(head, &e->incoming);
+	trusted = named && filter_trusts(conn_peer(c));
+	if (trusted)
+		parent = &e->incoming;
+	exchange_identify(e, parent);
+	excluded = filter_excludes(head->target, conn_local(c)->port, conn_peer(c));
+	if (excluded)
+		e->context.flags &= (uint8_t)~TRACE_FLAG_SAMPLED;
+	e->counted = !excluded;
+	e->recorded = !excluded && (e->context.flags & TRACE_FLAG_SAMPLED);
+	stats_count(excluded ? STAT_EXCLUDED : STAT_STARTED);
+	if (e->recorded) {
+		span_open(e, SPAN_SERVER);
+		span_parent(e, parent, parent ? EVIDENCE_REMOTE : EVIDENCE_ROOT);
+		if (named && !trusted)
+			span_link(e, &e->incoming);
+		http_describe_server(e, c, head);
+	}
+	if (named && !trusted)
+		stats_count(STAT_UNTRUSTED);
+	if (trusted || !named)
+		propagation_keep(e, head);
+	span_tracestate(e);
+	forwarder_note(e, head);
+	conn_push(c, e);
+	exchange_join_loop(e, t->loop);
+	thread_stimulated(t, exchange_handle(e));
+	note_service(t, e, c);
+	return e;
+}
+
+static void finish(struct conn *c, struct exchange *e)
+{
+	struct thread *t = thread_self();
+	struct handle self = exchange_handle(e);
+
+	http_describe_sizes(e);
+	conn_pop(c);
+	exchange_end(e, clock_monotonic_ns(), NULL);
+	/* The next pipelined request is what a serving thread turns to. */
+	if (handle_equal(t->sync, self))
+		t->sync = c->oldest ? exchange_handle(conn_oldest(c)) : HANDLE_NONE;
+}
+
+void server_request_done(struct conn *c, uint64_t body_bytes)
+{
+	struct exchange *e = conn_newest(c);
+
+	if (!e)
+		return;
+	e->request_done = true;
+	e->request_bytes = body_bytes;
+	if (e->response_done && e == conn_oldest(c))
+		finish(c, e);
+}
+
+/* Read on one loop, answered on another: continuations move between threads here. */
+static void note_crossing(const struct exchange *e)
+{
+	const struct thread *t = thread_self();
+
+	if (e->loop && t->loop && e->loop != t->loop)
+		process_note_crossing();
+}
+
+void server_response(struct conn *c, const struct http1_head *head)
+{
+	struct exchange *e = conn_oldest(c);
+
+	if (!e) {
+		conn_give_up(c); /* an answer to nothing that we saw */
+		return;
+	}
+	if (head->status < 200 && head->status != 101)
+		return;
+	e->answered_head = true;
+	note_crossing(e);
+	rules_observe_response(thread_self(), exchange_handle(e));
+	http_describe_response(e, head);
+}
+
+void server_response_done(struct conn *c, uint64_t body_bytes)
+{
+	struct exchange *e = conn_oldest(c);
+
+	if (!e)
+		return;
+	e->response_done = true;
+	e->response_bytes = body_bytes;
+	/* A tunnel begins where the answer ends, whatever of the request was announced. */
+	if (e->request_done || c->out.framing == HTTP1_TUNNEL)
+		finish(c, e);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/stream.h"
+
+#include <errno.h>
+
+#include "shim/blocks.h"
+#include "shim/ownership.h"
+
+int stream_step(struct http1_stream *s, struct slice in, struct http1_event *ret)
+{
+	int err;
+
+	block_give(http1_take_back(s));
+	err = http1_feed(s, in, ret);
+	if (err != -ENOBUFS)
+		return err;
+
+	uint32_t cap;
+	uint8_t *block = block_take(s->carry_len + in.len + 1, &cap), *old = s->carry;
+
+	if (!block)
+		return -ENOBUFS;
+	http1_lend(s, block, cap);
+	block_give(old);
+	return http1_feed(s, in, ret);
+}
+
+void stream_settle_ownership(struct conn *c)
+{
+	struct exchange *e = conn_oldest(c);
+
+	if (!e || !e->shared)
+		return;
+	for (; e; e = e->next ? exchange_at(e->next) : NULL) {
+		if (!e->shared)
+			continue;
+		if (!ownership_claim(e->ownership)) {
+			conn_forget_exchanges(c);
+			conn_give_up(c);
+			return;
+		}
+		e->shared = false;
+		e->ownership = 0;
+	}
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/thread.h"
+
+#include <stdatomic.h>
+
+#include "shim/engine.h"
+#include "shim/exchange.h"
+#include "shim/pool.h"
+#include "shim/process.h"
+#include "shim/rules.h"
+#include "shim/stats.h"
+#include "shim/sys.h"
+
+/* initial-exec: the general model may allocate on first use and so recurse into a program's allocator. */
+__thread struct thread thread_block __attribute__((tls_model("initial-exec")));
+__thread volatile unsigned guard_depth __attribute__((tls_model("initial-exec")));
+
+uint32_t thread_tid(struct thread *t)
+{
+	if (t->tid == 0)
+		t->tid = (uint32_t)sys_gettid();
+	return t->tid;
+}
+
+bool thread_is_borrowed(void)
+{
+	uint32_t known = thread_self()->tid;
+
+	/* A thread that has never been asked has nothing of ours to corrupt but the descriptor table. */
+	return known != 0 && (uint32_t)sys_gettid() != known;
+}
+
+void thread_after_fork(void)
+{
+	struct thread *t = thread_self();
+
+	t->tid = (uint32_t)sys_gettid();
+	t->expected = HANDLE_NONE;
+}
+
+void thread_stimulated(struct thread *t, struct handle who)
+{
+	struct window *w = &t->window;
+
+	if (handle_is_none(who)) {
+		w->other = (uint16_t)(w->other + (w->other < UINT16_MAX));
+		return;
+	}
+	for (uint32_t i = 0; i < w->n && i < WINDOW_MAX; i++)
+		if (handle_equal(w->who[i], who))
+			return;
+	if (w->n < WINDOW_MAX)
+		w->who[w->n] = who;
+	w->n = (uint16_t)(w->n + (w->n < UINT16_MAX));
+}
+
+void thread_window_open(struct thread *t, uint32_t loop)
+{
+	t->loop = loop;
+	t->window.seq = t->window.seq == UINT32_MAX ? 1 : t->window.seq + 1;
+	t->window.n = 0;
+	t->window.other = 0;
+	t->expected = HANDLE_NONE;
+}
+
+/* ---- classes ---- */
+
+#define CLASSES 256
+
+struct thread_class {
+	_Atomic(uintptr_t) start; /* start routine; the first class is main's */
+	_Atomic bool revoked;
+};
+
+/* Entry 0 is the main thread's and everything that does not fit. Entries are claimed once and never freed. */
+static struct thread_class classes[CLASSES];
+static _Atomic bool all_distrusted;
+
+static struct thread_class *class_for(uintptr_t start)
+{
+	for (uint32_t probe = 0; probe < CLASSES - 1; probe++) {
+		struct thread_class *c = &classes[1 + (start / 16 + probe) % (CLASSES - 1)];
+		uintptr_t found = 0;
+
+		if (atomic_compare_exchange_strong(&c->start, &found, start) || found == start)
+			return c;
+	}
+	return &classes[0];
+}
+
+struct thread_class *thread_class_of(struct thread *t)
+{
+	return t->class ? t->class : &classes[0];
+}
+
+bool thread_class_is_trusted(const struct thread_class *c)
+{
+	return !atomic_load_explicit(&c->revoked, memory_order_relaxed) &&
+	       !atomic_load_explicit(&all_distrusted, memory_order_relaxed);
+}
+
+void thread_class_revoke(struct thread_class *c)
+{
+	if (!atomic_exchange_explicit(&c->revoked, true, memory_order_relaxed))
+		stats_count(STAT_RULES_REVOKED);
+}
+
+void thread_classes_distrust(void)
+{
+	atomic_store_explicit(&all_distrusted, true, memory_order_relaxed);
+}
+
+/* ---- creation: the new thread starts under its creator's context ---- */
+
+#define PACKAGES 4096
+
+struct thread_package {
+	void *start, *arg;
+	struct context inherited;
+	bool has_inherited;
+};
+
+static struct pool packages;
+
+int thread_start(void)
+{
+	return pool_start(&packages, sizeof(struct thread_package), PACKAGES);
+}
+
+struct thread_package *engine_thread_starting(void *start, void *arg)
+{
+	struct thread_package *package = NULL;
+	uint32_t slot;
+
+	if (!guard_enter())
+		return NULL;
+
+	int errno_saved = errno;
+
+	process_thread_created();
+	slot = pool_take(&packages);
+	if (slot != 0) {
+		package = pool_at(&packages, slot);
+		*package = (struct thread_package){.start = start, .arg = arg};
+		package->has_inherited = rules_current(thread_self(), &package->inherited);
+	}
+	errno = errno_saved;
+	guard_leave();
+	return package;
+}
+
+void engine_thread_started(struct thread_package *package, void **ret_start, void **ret_arg)
+{
+	struct thread *t = thread_self();
+
+	*ret_start = package->start;
+	*ret_arg = package->arg;
+	t->class = class_for((uintptr_t)package->start);
+	t->inherited = package->inherited;
+	t->has_inherited = package->has_inherited;
+	pool_give(&packages, pool_slot(&packages, package));
+}
+
+void engine_thread_unstarted(struct thread_package *package)
+{
+	pool_give(&packages, pool_slot(&packages, package));
+}
+
+/* The thread may have been handed other work: what it inherited no longer says whom it works for. */
+void engine_condition_waiting(void)
+{
+	struct thread *t = thread_self();
+
+	if (!guard_is_on() || guard_depth != 0)
+		return;
+	t->has_inherited = false;
+	if (!handle_is_none(t->sync) && exchange_is_open(t->sync))
+		thread_class_revoke(thread_class_of(t));
+}

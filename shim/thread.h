@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shim/context.h"
+
+/*
+ * What the engine knows about the calling thread. Thread-local storage, initial-exec, well under 1 KiB (static TLS is
+ * scarce: a larger block makes pthread_create fail for small stacks). Only its own thread touches it.
+ */
+
+#define WINDOW_MAX 4
+
+/*
+ * The stimuli of the window: the distinct server exchanges that this thread was given something for since its last
+ * wait returned: their request arrived, or a response to a call they made.
+ */
+struct window {
+	uint32_t seq;          /* changes at each wait; 0: this thread has never waited */
+	uint16_t n;            /* distinct exchanges seen; may exceed WINDOW_MAX */
+	uint16_t other;        /* stimuli that belong to no exchange known: wake-ups, timers, unknown responses */
+	struct handle who[WINDOW_MAX];
+};
+
+struct thread_class;
+
+struct thread {
+	uint32_t tid;            /* 0: not asked yet */
+	uint32_t home_shard;
+	uint64_t random[2];
+	uint32_t random_epoch;
+	uint32_t loop;           /* slot of the loop whose wait this thread returned from last; 0: none */
+	uint32_t poll_loop;      /* the loop that stands for this thread's own poll() or select() */
+	struct window window;
+	struct handle sync;      /* the request this thread read last: rule 5 */
+	struct thread_class *class; /* NULL until asked */
+	struct context inherited;   /* from whoever created the thread; valid while has_inherited */
+	bool has_inherited;
+	/* The oracle: what the response just read belongs to, until this window's next server write. */
+	struct handle expected;
+	uint8_t expected_rule;
+};
+
+extern __thread struct thread thread_block __attribute__((tls_model("initial-exec")));
+
+/* Make room for the packages that carry a context into a new thread. 0 or -ENOMEM. */
+int thread_start(void);
+
+static inline struct thread *thread_self(void)
+{
+	return &thread_block;
+}
+
+/* The kernel's id of this thread, asked once. */
+uint32_t thread_tid(struct thread *t);
+/* Are we in a child made by vfork (or CLONE_VM), whose memory is the parent's? Costs a syscall: rare paths only. */
+bool thread_is_borrowed(void);
+/* In a forked child: this is another thread and process now. */
+void thread_after_fork(void);
+
+/* Something arrived for exchange who (or for nobody known: HANDLE_NONE). */
+void thread_stimulated(struct thread *t, struct handle who);
+/* A wait returned: a new window opens. */
+void thread_window_open(struct thread *t, uint32_t loop);
+
+/* ---- rule 5: classes of threads, by start routine ---- */
+
+struct thread_class *thread_class_of(struct thread *t);
+bool thread_class_is_trusted(const struct thread_class *c);
+/* A thread of this class did something else before it answered what it had read. */
+void thread_class_revoke(struct thread_class *c);
+/* All classes, for good: threads park in ways we do not see (a JVM, .NET). */
+void thread_classes_distrust(void);
