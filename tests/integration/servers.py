@@ -58,6 +58,7 @@ defaults
 	timeout server 60s
 	timeout queue 60s
 	timeout http-request 2s
+	timeout check 5s
 frontend front
 	bind 127.0.0.1:{port}
 	default_backend back
@@ -84,7 +85,7 @@ server.max-keep-alive-idle = 300
 server.errorlog = "{directory}/error.log"
 proxy.server = ("" => ({hosts}))
 """)
-    return workplace.start(["lighttpd", "-D", "-f", config], port, environment)
+    return workplace.start(["lighttpd", "-D", "-f", config], port, environment, signal.SIGINT)
 
 
 def apache(workplace, backends, environment=None):
