@@ -75,12 +75,36 @@ static bool exports_here(void)
 	return config_is(config.exporter_mode, "thread");
 }
 
+/* The C library's own: registered from a hook, it runs before what was registered earlier. */
+int __cxa_atexit(void (*handler)(void *), void *arg, void *dso);
+
+static void at_exit(void *unused)
+{
+	(void)unused;
+	engine_exiting();
+}
+
+/*
+ * The exporter must be still before libraries that it uses clean up in handlers of their own (OpenSSL does, and crashes a
+ * thread that is inside it). Handlers run last come, first served, and destructors after them all; so the exit is
+ * taken notice of by a handler, registered when there is something to export.
+ */
+static void watch_exit(void)
+{
+	static _Atomic bool watching;
+
+	if (!atomic_exchange(&watching, true))
+		(void)__cxa_atexit(at_exit, NULL, NULL);
+}
+
 static void wake_or_start_consumer(bool wake)
 {
 	if (wake && segment_wake(segment()) > 0)
 		return;
-	if (exports_here())
-		helper_ensure(segment());
+	if (!exports_here())
+		return;
+	watch_exit();
+	helper_ensure(segment());
 }
 
 /* Was the consumer, whoever it is, heard of lately? Two loads: asked for every record. */
@@ -220,8 +244,10 @@ void engine_exiting(void)
 	if (atomic_load(&segment_state) != SEGMENT_READY)
 		return;
 	stats_settle();
-	if (exports_here())
+	if (exports_here()) {
 		helper_flush(segment(), FLUSH_MS);
+		(void)helper_stop(HELPER_STOP_MS);
+	}
 	segment_leave(segment());
 }
 
