@@ -55,19 +55,37 @@ class Seen:
     descriptors: list = None
 
 
-def _descriptors(program):
-    """What the descriptors of each of the program's processes point to, in a form that two runs share."""
+def _connections():
+    """The inodes of TCP sockets that are connections: which process holds one, and how long, is chance."""
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        rows = [line.split() for line in table.readlines()[1:]]
+    return {f"socket:[{row[9]}]" for row in rows if row[3] != "0A"}
+
+
+def _descriptors_now(program):
     found = []
     for pid in stats.session_members(program):
-        links = []
-        for number in os.listdir(f"/proc/{pid}/fd"):
-            try:
+        connections, links = _connections(), []
+        try:
+            for number in os.listdir(f"/proc/{pid}/fd"):
                 link = os.readlink(f"/proc/{pid}/fd/{number}")
-            except FileNotFoundError:
-                continue
-            links.append((int(number), re.sub(r"interspan-test-\w+|\d+", "*", link)))
+                if link not in connections:
+                    links.append((int(number), re.sub(r"interspan-test-\w+|\d+", "*", link)))
+        except FileNotFoundError:
+            continue
         found.append(sorted(links))
     return sorted(found)
+
+
+def _descriptors(program):
+    """What the descriptors of each of the program's processes point to, once that no longer changes."""
+    readings = []
+
+    def settled():
+        readings.append(_descriptors_now(program))
+        return len(readings) > 10 and all(r == readings[-1] for r in readings[-10:])
+    programs.wait_until(settled, "the descriptors to settle")
+    return readings[-1]
 
 
 def _text(text):

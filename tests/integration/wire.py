@@ -69,6 +69,8 @@ class Recorder:
                 while request := self._read(stream):
                     self.requests.append(request)
                     connection.sendall(self._answer(request))
+                    if re.search(rb"(?mi)^connection: *close", request):
+                        return
             except OSError:
                 pass
 
