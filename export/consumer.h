@@ -18,7 +18,7 @@
  *
  * Everything in a segment may have been written by a broken or hostile process of the same user. Sizes are read once and checked
  * against the mapping, positions and records are checked on private copies, and the worst that bad contents
- * can do is lose spans, counted as dropped.invalid.
+ * can do is lose spans, which the batch says and the caller counts as dropped.invalid.
  *
  * Context: one thread per struct consumer; makes system calls; allocates nothing.
  */
@@ -38,6 +38,7 @@ struct consumer {
 	uint64_t word;        /* our consumer word; 0: nothing claimed */
 	uint32_t flush_seen;  /* last value of header->flush that the caller was told of */
 	uint32_t next_shard;  /* where the next take begins */
+	uint32_t in_flight;   /* batches taken, neither released nor rewound */
 	uint64_t tail[SEGMENT_MAX_SHARDS]; /* released up to here */
 	uint64_t read[SEGMENT_MAX_SHARDS]; /* taken up to here */
 	struct consumer_watch watch[SEGMENT_MAX_SHARDS];
@@ -45,6 +46,7 @@ struct consumer {
 	uint64_t gone[SEGMENT_MAX_PROCESSES / 64];
 	uint64_t gone_mark[SEGMENT_MAX_SHARDS];
 	uint64_t checked_ns; /* when the processes were last looked for */
+	uint64_t trimmed_ns; /* when unused memory was last given back */
 };
 
 /* Where records are copied to. bytes and cap are the caller's; the rest is consumer_take()'s. */
@@ -53,9 +55,8 @@ struct consumer_batch {
 	size_t cap;     /* at least RECORD_MAX_BYTES */
 	size_t len;     /* bytes used: n valid records, back to back */
 	uint32_t n;
-	uint32_t invalid; /* records left out because they did not hold together */
-	uint64_t from[SEGMENT_MAX_SHARDS];
-	uint64_t to[SEGMENT_MAX_SHARDS];
+	uint32_t invalid; /* records left out because they did not hold together: the caller's to count */
+	uint64_t to[SEGMENT_MAX_SHARDS]; /* releasing it frees each shard up to here */
 };
 
 /* What the process table says about the process that wrote a record. */
@@ -73,7 +74,10 @@ struct consumer_process {
 int consumer_attach(struct consumer *c, void *map, size_t map_bytes);
 /* The same for a segment that this process has created or joined. */
 int consumer_attach_segment(struct consumer *c, const struct segment *segment);
-/* Open and map a segment file (no symlink, a regular file of our user). Returns 0 or -errno. dir: AT_FDCWD or a directory. */
+/*
+ * Open and map a segment file (no symlink, a regular file of our user). Returns 0 or -errno. dir: AT_FDCWD or a directory. A file
+ * that is truncated while it is mapped raises SIGBUS, which only our own user could bring about.
+ */
 int consumer_open(struct consumer *c, int dir, const char *path);
 void consumer_detach(struct consumer *c);
 
@@ -90,7 +94,8 @@ void consumer_resign(struct consumer *c);
 /*
  * Copy up to max_records finished spans into the batch, as far as they fit. Returns batch->n; 0: nothing to take. The records of
  * one batch: for (p = bytes; p < bytes + len; p += ((struct record *)p)->size), each of them record_valid().
- * Several batches may be out at once; release them in the order in which they were taken.
+ * Several batches may be out at once; release them in the order in which they were taken. A batch with no records needs
+ * no release.
  */
 uint32_t consumer_take(struct consumer *c, struct consumer_batch *batch, uint32_t max_records);
 /* The batch is delivered or given up: free its room. False: another consumer took over meanwhile. */
@@ -115,7 +120,7 @@ void consumer_wait(struct consumer *c, enum consumer_wait mode, int timeout_ms, 
 bool consumer_flush_wanted(struct consumer *c, uint32_t *ret_flush);
 /* Everything that was in the segment when this flush was asked for is delivered or dropped: wake who waits for it. */
 void consumer_flush_done(struct consumer *c, uint32_t flush);
-/* While true, nobody waits for a flush at exit. Waiters of now are woken. */
+/* While true, nobody waits for a flush at exit. */
 void consumer_set_collector_down(struct consumer *c, bool down);
 
 /* Count for the consumer (STAT_EXPORTED, STAT_DROPPED_REJECTED, ...). */

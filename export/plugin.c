@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "export/exit_guard.h"
+#include "export/metrics.h"
 #include "export/segments.h"
 #include "shim/rundir.h"
 
@@ -26,76 +27,99 @@ const char *interspan_export_version(void)
 	return INTERSPAN_VERSION;
 }
 
-int interspan_export_prepare(struct export_host *host)
+/* The exporter is only shown to a forked child once it is whole. */
+static int make_exporter(struct export_host *host)
 {
+	struct exporter *exporter;
 	int error;
 
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+		return -ENOMEM;
+	exporter = calloc(1, sizeof(*exporter));
+	error = exporter ? exporter_prepare(exporter, host->config, getpid(), host->log) : -ENOMEM;
+	if (error)
+		free(exporter);
+	else
+		plugin.exporter = exporter;
+	return error;
+}
+
+int interspan_export_prepare(struct export_host *host)
+{
+	int error = 0;
+
 	if (plugin.exporter && plugin.pid != getpid())
-		exporter_forget_descriptors(plugin.exporter);
+		exporter_after_fork(plugin.exporter);
 	plugin.pid = getpid();
-	if (!plugin.exporter) {
-		if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-			return -ENOMEM;
-		plugin.exporter = calloc(1, sizeof(*plugin.exporter));
-		error = plugin.exporter ? exporter_prepare(plugin.exporter, host->config, getpid(), host->log) : -ENOMEM;
-		if (error) {
-			free(plugin.exporter);
-			plugin.exporter = NULL;
-			return error;
-		}
-	}
-	if (host->may_create_files)
+	if (!plugin.exporter)
+		error = make_exporter(host);
+	if (!error && host->may_create_files)
 		exporter_open_output(plugin.exporter);
-	return 0;
+	return error;
 }
 
-/* Other processes' spans must not hold up our own. */
-static bool own_can_wait(void *arg)
-{
-	struct drain *own = arg;
+/* What the helper thread does besides its own segment. */
+struct run {
+	struct drain drain;
+	struct metrics metrics;
+	bool visited; /* other processes' segments */
+};
 
-	return consumer_heartbeat(own->consumer) && !drain_is_urgent(own);
+static bool may_dally(void *arg)
+{
+	return drain_may_dally(&((struct run *)arg)->drain);
 }
 
-static void visit_orphans(void *arg)
+/* Export what dead processes of this user left, for as long as our own spans can wait. */
+static void visit_orphans(struct run *run)
 {
-	struct drain proto = *(struct drain *)arg;
+	struct drain proto = run->drain;
 	uint8_t *room = malloc(DRAIN_ROOM);
 	int dir = rundir_open();
 
-	if (dir < 0 || !room)
-		goto out;
-	proto.meanwhile = own_can_wait;
+	proto.meanwhile = may_dally;
 	proto.caught_up = NULL;
 	proto.no_retry = true;
-	segments_drain_orphans(dir, &proto, room);
-out:
+	if (dir >= 0 && room)
+		segments_drain_orphans(dir, &proto, room);
 	if (dir >= 0)
 		close(dir);
 	free(room);
 }
 
-static void run(struct export_host *host, struct consumer *consumer)
+static void caught_up(void *arg, bool flushed)
 {
-	struct drain drain = {
-	    .consumer = consumer,
-	    .exporter = plugin.exporter,
-	    .config = host->config,
-	    .stop = host->stop,
-	};
-	uint8_t *room = malloc(DRAIN_ROOM);
+	struct run *run = arg;
 
 	/* A file and the console are this program's own; the collector is everybody's. */
-	if (plugin.exporter->kind == EXPORTER_OTLP)
-		drain.caught_up = visit_orphans;
-	drain.arg = &drain;
+	if (!run->visited && !flushed && run->drain.exporter->kind == EXPORTER_OTLP && !run->drain.down) {
+		run->visited = true;
+		visit_orphans(run);
+	}
+	metrics_send(&run->metrics, &run->drain, flushed);
+}
+
+static void run_drain(struct export_host *host, struct consumer *consumer)
+{
+	struct exporter *exporter = plugin.exporter;
+	struct run run = {.drain = {.consumer = consumer,
+				    .exporter = exporter,
+				    .config = host->config,
+				    .stop = host->stop,
+				    .caught_up = caught_up,
+				    .arg = &run}};
+	uint8_t *room = malloc(DRAIN_ROOM);
+
 	if (!room)
 		return;
-	drain_begin(&drain, room);
-	if (exit_guard_enter(host, plugin.exporter->kind == EXPORTER_OTLP && plugin.exporter->endpoint.tls)) {
-		drain_run(&drain);
+	drain_begin(&run.drain, room);
+	metrics_begin(&run.metrics, exporter);
+	if (exit_guard_enter(host, exporter->kind == EXPORTER_OTLP && exporter->endpoint.tls)) {
+		drain_run(&run.drain);
 		exit_guard_leave();
 	}
+	metrics_end(&run.metrics);
+	exporter_close_output(exporter);
 	free(room);
 }
 
@@ -108,7 +132,7 @@ void interspan_export_run(struct export_host *host)
 	host->may_create_files = true;
 	if (interspan_export_prepare(host) == 0 && consumer_attach_segment(&consumer, host->segment) == 0) {
 		if (consumer_claim(&consumer) == 0) {
-			run(host, &consumer);
+			run_drain(host, &consumer);
 			consumer_resign(&consumer);
 		}
 		consumer_detach(&consumer);

@@ -35,18 +35,25 @@ static void format_uuid(char ret[37], const uint8_t id[16])
 	*p = '\0';
 }
 
+uint64_t resource_time_ns(uint64_t boot_unix_s, uint64_t ticks)
+{
+	uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK);
+
+	return (boot_unix_s + ticks / hz) * 1000000000 + ticks % hz * 1000000000 / hz;
+}
+
 /* ISO 8601, UTC, milliseconds. */
 static bool format_time(char *ret, size_t cap, uint64_t boot_unix_s, uint64_t ticks)
 {
-	uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK);
-	time_t seconds = (time_t)(boot_unix_s + ticks / hz);
-	size_t n;
+	uint64_t ns = resource_time_ns(boot_unix_s, ticks);
+	time_t seconds = (time_t)(ns / 1000000000);
 	struct tm tm;
+	size_t n;
 
 	if (!gmtime_r(&seconds, &tm))
 		return false;
 	n = strftime(ret, cap, "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(ret + n, cap - n, ".%03uZ", (unsigned)(ticks % hz * 1000 / hz));
+	snprintf(ret + n, cap - n, ".%03uZ", (unsigned)(ns / 1000000 % 1000));
 	return n != 0;
 }
 

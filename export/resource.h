@@ -30,5 +30,7 @@ struct process_identity {
 void resource_read(struct resource *ret, const uint8_t *items, uint32_t len, const struct process_identity *process,
 		   uint64_t boot_unix_s);
 
+/* Unix time, in ns, of a process's start. */
+uint64_t resource_time_ns(uint64_t boot_unix_s, uint64_t ticks);
 /* "btime" of /proc/stat; 0 = not known. */
 uint64_t resource_boot_time(void);

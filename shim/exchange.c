@@ -43,7 +43,7 @@ uint32_t exchange_open_generation(uint32_t slot)
 
 struct handle exchange_handle(const struct exchange *e)
 {
-	uint32_t slot = pool_slot(&exchanges, e);
+	uint32_t slot = pool_slot(e);
 
 	return (struct handle){slot, pool_generation(&exchanges, slot)};
 }
@@ -186,7 +186,7 @@ static void release(struct exchange *e)
 {
 	leave_counts(e);
 	atomic_store_explicit(&e->open_generation, 0, memory_order_release);
-	pool_give(&exchanges, pool_slot(&exchanges, e));
+	pool_give(&exchanges, pool_slot(e));
 }
 
 void exchange_discard(struct exchange *e)

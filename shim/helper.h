@@ -21,12 +21,16 @@ struct export_host {
 	const struct config *config;
 	_Atomic uint32_t *stop; /* futex: 1 = return soon (a record not yet accepted stays in the segment), 2 = now */
 	void (*log)(int level, const char *text);
-	bool may_create_files; /* prepare() has not opened the output yet */
+	bool may_create_files; /* the calling thread is the helper, whose descriptors are not the program's */
 };
 
-/* The plug-in's entry points (export/plugin.c). prepare: load all that must be there before a chroot or a change of
- * user: libraries, name resolution, CA files, the output file. Idempotent. run: drain until *stop; takes the
- * consumer word, keeps the heartbeat, returns when stopped or when another consumer has taken over. */
+/*
+ * The plug-in's entry points (export/plugin.c). version: must be INTERSPAN_VERSION, or the plug-in is not used.
+ * prepare: load all that must be there before a chroot or a change of user: libraries, name resolution, CA files, the output
+ * file. Idempotent; never on two threads at a time. run: drain until *stop; takes the consumer word, keeps the
+ * heartbeat, returns when stopped or when another consumer has taken over.
+ */
+typedef const char *export_version_fn(void);
 typedef int export_prepare_fn(struct export_host *host);
 typedef void export_run_fn(struct export_host *host);
 
@@ -35,15 +39,28 @@ typedef void export_run_fn(struct export_host *host);
  * Context: any thread, not from a signal handler; creates a thread. Never called from a constructor.
  */
 void helper_ensure(struct segment *segment);
-/* Load what must be loaded before chroot, set*id and the like; start the thread too where a file must be opened first. */
+/*
+ * Load what must be loaded before chroot, set*id and the like; start the thread too, and wait until it has opened its file (at
+ * most two seconds), where a file must be opened first.
+ */
 void helper_prepare(struct segment *segment);
-/* Stop and join, waiting at most timeout_ms. Records stay in the segment. Before fork in a process that would otherwise
- * be single-threaded, before unshare and setns. Returns true when no helper runs any more. */
+/*
+ * From now on no thread is created in this process or its children: a sandbox is coming that may kill who tries.
+ * A helper that runs goes on.
+ */
+void helper_seal(void);
+/*
+ * Stop the helper and wait, at most timeout_ms, until the kernel no longer counts its thread. Records stay in the segment.
+ * Before fork in a process that would otherwise be single-threaded, before unshare and setns. Returns true when no
+ * helper runs any more.
+ */
 bool helper_stop(int timeout_ms);
 /* In a forked child: the thread does not exist here. */
 void helper_forget(void);
-/* Exit: ask the consumer to send everything and wait at most timeout_ms; not at all where another process consumes or
- * the collector is known to be down. */
+/*
+ * Exit: ask the consumer to send everything and wait at most timeout_ms; not at all where there is nothing to send, where
+ * another process consumes, or where the collector is known to be down.
+ */
 void helper_flush(struct segment *segment, int timeout_ms);
+/* Does the thread exist? It is inside the guard for life, so the hooks pass its calls through. */
 bool helper_is_running(void);
-/* Is the calling thread the helper (or one that it made)? Hooks pass straight through there. */

@@ -129,6 +129,16 @@ int segment_wake(struct segment *segment)
 	return woken < 0 ? 0 : woken;
 }
 
+bool segment_is_empty(const struct segment *segment)
+{
+	uint32_t i;
+
+	for (i = 0; i < segment->n_shards; i++)
+		if (atomic_load(&segment->header->shards[i].head) != atomic_load(&segment->header->shards[i].tail))
+			return false;
+	return true;
+}
+
 bool segment_has_consumer(const struct segment *segment)
 {
 	const struct segment_header *header = segment->header;

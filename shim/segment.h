@@ -132,6 +132,8 @@ void segment_leave(struct segment *segment);
 int segment_append(struct segment *segment, struct record *record, uint32_t *home, bool *ret_wake);
 /* Wake the consumer. Returns the number of sleepers woken (0: nobody listens there). */
 int segment_wake(struct segment *segment);
+/* Nothing written that was not released? */
+bool segment_is_empty(const struct segment *segment);
 /* A consumer that neither sleeps nor steps for this long is taken for dead. */
 #define SEGMENT_CONSUMER_STALE_MS 60000
 /* Does a live consumer serve this segment? Heartbeat first, then the thread's existence (a zombie is dead). */

@@ -13,6 +13,8 @@
 #define SHARD_MIN_BYTES (64u * 1024)
 /* An exec keeps pid and start time: the images of one process number their files. */
 #define MAX_IMAGES 64
+/* From this entry on, the process table is about to be full. */
+#define CROWDED (SEGMENT_MAX_PROCESSES * 3 / 4)
 
 static uint64_t round_up_power(uint64_t value)
 {
@@ -180,6 +182,13 @@ static void fill_entry(struct segment *segment, uint32_t index, uint64_t start_t
 	atomic_store(&process->start_time, start_time);
 }
 
+/* Entries of processes that are gone become free once their records are delivered: now, and not at the end of a batch's delay. */
+static void ask_for_room(struct segment *segment)
+{
+	atomic_fetch_add(&segment->header->flush, 1);
+	segment_wake(segment);
+}
+
 static int join_table(struct segment *segment, uint64_t start_time)
 {
 	uint32_t pid = (uint32_t)sys_getpid();
@@ -193,6 +202,8 @@ static int join_table(struct segment *segment, uint64_t start_time)
 		if (!atomic_compare_exchange_strong(&segment->header->processes[i].pid, &expected, pid))
 			continue;
 		fill_entry(segment, i, start_time);
+		if (i >= CROWDED)
+			ask_for_room(segment);
 		return 0;
 	}
 	return -ENOSPC;
@@ -239,16 +250,6 @@ int segment_join(struct segment *segment)
 	return join_table(segment, task_start_time((uint32_t)sys_getpid()));
 }
 
-static bool is_empty(const struct segment *segment)
-{
-	uint32_t i;
-
-	for (i = 0; i < segment->n_shards; i++)
-		if (atomic_load(&segment->header->shards[i].head) != atomic_load(&segment->header->shards[i].tail))
-			return false;
-	return true;
-}
-
 static bool has_others(const struct segment *segment)
 {
 	uint32_t i;
@@ -269,6 +270,6 @@ void segment_leave(struct segment *segment)
 	if (atomic_load(&segment->header->processes[segment->process].pid) != (uint32_t)sys_getpid())
 		return;
 	atomic_store(&segment->header->processes[segment->process].left, 1);
-	if (segment->path[0] != '\0' && is_empty(segment) && !has_others(segment))
+	if (segment->path[0] != '\0' && segment_is_empty(segment) && !has_others(segment))
 		sys_unlink(segment->path);
 }

@@ -158,12 +158,12 @@ void engine_thread_started(struct thread_package *package, void **ret_start, voi
 	t->class = class_for((uintptr_t)package->start);
 	t->inherited = package->inherited;
 	t->has_inherited = package->has_inherited;
-	pool_give(&packages, pool_slot(&packages, package));
+	pool_give(&packages, pool_slot(package));
 }
 
 void engine_thread_unstarted(struct thread_package *package)
 {
-	pool_give(&packages, pool_slot(&packages, package));
+	pool_give(&packages, pool_slot(package));
 }
 
 /* The thread may have been handed other work: what it inherited no longer says whom it works for. */

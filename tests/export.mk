@@ -18,9 +18,29 @@ $(XT)/$(1): tests/unit/$(1).c $$(XT_SRC_$(1)) $(wildcard export/*.h shim/*.h shi
 endef
 $(foreach t,$(XT_UNITS),$(eval $(call XT_RULE,$(t))))
 
+XT_SEGMENT := $(patsubst %.c,$(B)/plugin.o/%.o,$(sort $(SHARED_SRC) shim/segment_file.c shim/resource.c shim/container.c))
+XT_PY := /usr/bin/python3 -B -m pytest -q -p no:cacheprovider
+
+$(XT)/segment_writer: tests/apps/segment_writer.c $(XT_SEGMENT) $(B)/plugin.o/export/consumer.o \
+		$(B)/plugin.o/export/consumer_take.o
+	$(call msg,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BASE) -o $@ $^ -lpthread
+
+$(B)/bench_export: tests/bench/bench_export.c $(PLUGIN_OBJ) $(XT_SEGMENT)
+	$(call msg,LINK,$@)
+	$(Q)$(CC) $(BASE) -o $@ $^ $(EXPORT_LIBS) -lpthread
+
 export-unit: $(XT_UNITS:%=$(XT)/%) ## unit tests of the exporter
 	$(Q)for t in $^; do ./$$t || exit 1; done
 
-export-test: export-unit ## all tests of the exporter
+export-integration: $(XT)/segment_writer $(B)/libinterspan-export.so $(B)/interspan-agent ## exporter and agent against a collector
+	$(Q)B=$(B) $(XT_PY) tests/integration/test_export.py
 
-.PHONY: export-unit export-test
+export-test: export-unit export-integration ## all tests of the exporter
+
+export-bench: $(B)/bench_export ## what one exporter thread manages
+	$(Q)./$<
+	$(Q)./$< 2400000 300000
+
+.PHONY: export-unit export-integration export-test export-bench

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A segment's consumer: attaching, claiming, sleeping, counting. Taking records is in consumer_take.c. */
+#include "export/consumer.h"
+
+#include <string.h>
+
+#include "shim/clock.h"
+#include "shim/sys.h"
+#include "shim/task.h"
+
+/* Memory that every idle shard keeps, and how often the rest may be given back. */
+#define TRIM_KEEP_BYTES (128u * 1024)
+#define TRIM_INTERVAL_NS 10000000000ull
+
+static bool is_power_of_two(uint64_t value)
+{
+	return value != 0 && (value & (value - 1)) == 0;
+}
+
+static void read_positions(struct consumer *c)
+{
+	uint32_t i;
+
+	for (i = 0; i < c->n_shards; i++) {
+		c->tail[i] = atomic_load_explicit(&c->header->shards[i].tail, memory_order_acquire) & ~7ull;
+		c->read[i] = c->tail[i];
+	}
+	c->in_flight = 0;
+}
+
+int consumer_attach(struct consumer *c, void *map, size_t map_bytes)
+{
+	struct segment_header *header = map;
+
+	memset(c, 0, sizeof(*c));
+	if (map_bytes < SEGMENT_RINGS_OFFSET || memcmp(header->magic, SEGMENT_MAGIC, sizeof(header->magic)) != 0 ||
+	    header->version != RECORD_VERSION)
+		return -EINVAL;
+	c->n_shards = *(volatile uint32_t *)&header->n_shards;
+	c->shard_bytes = *(volatile uint64_t *)&header->shard_bytes;
+	if (!is_power_of_two(c->n_shards) || c->n_shards > SEGMENT_MAX_SHARDS || !is_power_of_two(c->shard_bytes) ||
+	    c->shard_bytes < SEGMENT_PAGE || c->shard_bytes > (map_bytes - SEGMENT_RINGS_OFFSET) / c->n_shards)
+		return -EINVAL;
+	c->header = header;
+	c->rings = (uint8_t *)map + SEGMENT_RINGS_OFFSET;
+	c->map_bytes = map_bytes;
+	c->flush_seen = atomic_load(&header->flushed);
+	read_positions(c);
+	return 0;
+}
+
+int consumer_attach_segment(struct consumer *c, const struct segment *segment)
+{
+	return consumer_attach(c, segment->header, segment->map_bytes);
+}
+
+int consumer_open(struct consumer *c, int dir, const char *path)
+{
+	struct stat st;
+	void *map = MAP_FAILED;
+	int fd, r;
+
+	memset(c, 0, sizeof(*c));
+	fd = sys_openat(dir, path, O_RDWR | O_NOFOLLOW | O_NONBLOCK, 0);
+	if (fd < 0)
+		return fd;
+	r = sys_fstat(fd, &st);
+	if (r == 0 && (!S_ISREG(st.st_mode) || st.st_uid != sys_geteuid() || st.st_size <= 0))
+		r = -EINVAL;
+	if (r == 0)
+		map = sys_mmap((size_t)st.st_size, MAP_SHARED | MAP_NORESERVE, fd);
+	sys_close(fd);
+	if (r < 0)
+		return r;
+	if (map == MAP_FAILED)
+		return -ENOMEM;
+	r = consumer_attach(c, map, (size_t)st.st_size);
+	if (r < 0)
+		sys_munmap(map, (size_t)st.st_size);
+	c->mapped = r == 0;
+	return r;
+}
+
+void consumer_detach(struct consumer *c)
+{
+	if (c->mapped)
+		sys_munmap(c->header, c->map_bytes);
+	memset(c, 0, sizeof(*c));
+}
+
+static bool holds(const struct consumer *c)
+{
+	return c->word != 0 && atomic_load(&c->header->consumer) == c->word;
+}
+
+/* Unlike segment_has_consumer(), believe no heartbeat: one that has just been killed has left a fresh one. */
+static bool is_served(const struct consumer *c, uint64_t word)
+{
+	uint64_t age = clock_monotonic_ns() - atomic_load(&c->header->heartbeat_ns);
+	uint64_t start = task_start_time((uint32_t)(word >> 32));
+
+	if (word == 0 || (start != 0 && (uint32_t)start != (uint32_t)word))
+		return false;
+	if (age > SEGMENT_CONSUMER_STALE_MS * 1000000ull && atomic_load(&c->header->sleeping) == SEGMENT_AWAKE)
+		return false;
+	return task_is_alive((uint32_t)(word >> 32), start);
+}
+
+int consumer_claim(struct consumer *c)
+{
+	uint32_t tid = (uint32_t)sys_gettid();
+	uint64_t mine = (uint64_t)tid << 32 | (uint32_t)task_start_time(tid);
+	uint64_t word = atomic_load(&c->header->consumer);
+
+	if (c->word == mine && word == mine)
+		return 0;
+	if ((word != mine && is_served(c, word)) ||
+	    !atomic_compare_exchange_strong(&c->header->consumer, &word, mine))
+		return -EBUSY;
+	c->word = mine;
+	atomic_store(&c->header->heartbeat_ns, clock_monotonic_ns());
+	atomic_store(&c->header->sleeping, SEGMENT_AWAKE);
+	read_positions(c);
+	return 0;
+}
+
+bool consumer_heartbeat(struct consumer *c)
+{
+	if (!holds(c))
+		return false;
+	atomic_store_explicit(&c->header->heartbeat_ns, clock_monotonic_ns(), memory_order_relaxed);
+	return true;
+}
+
+void consumer_resign(struct consumer *c)
+{
+	uint64_t word = c->word;
+
+	if (word != 0)
+		atomic_compare_exchange_strong(&c->header->consumer, &word, 0);
+	c->word = 0;
+	consumer_rewind(c);
+}
+
+/* Give back what a burst has left behind, beyond a little. In an empty shard that we have claimed. */
+static void trim_shard(struct consumer *c, uint32_t i)
+{
+	struct segment_shard *shard = &c->header->shards[i];
+	uint8_t *ring = c->rings + i * c->shard_bytes;
+	uint64_t populated = atomic_load_explicit(&shard->populated, memory_order_relaxed);
+	uint64_t expected = 0;
+
+	if (populated <= TRIM_KEEP_BYTES || c->shard_bytes <= TRIM_KEEP_BYTES ||
+	    !atomic_compare_exchange_strong(&shard->owner, &expected, (uint64_t)SEGMENT_OWNER_CONSUMER << 32))
+		return;
+	if (atomic_load(&shard->head) == c->tail[i] && (c->tail[i] & (c->shard_bytes - 1)) == 0) {
+		atomic_store(&shard->populated, TRIM_KEEP_BYTES);
+		sys_call3(SYS_madvise, (long)(ring + TRIM_KEEP_BYTES), (long)(c->shard_bytes - TRIM_KEEP_BYTES),
+			  MADV_REMOVE);
+	}
+	atomic_store_explicit(&shard->owner, 0, memory_order_release);
+}
+
+static void trim(struct consumer *c)
+{
+	uint64_t now = clock_monotonic_ns();
+	uint32_t i;
+
+	if (now - c->trimmed_ns < TRIM_INTERVAL_NS)
+		return;
+	c->trimmed_ns = now;
+	for (i = 0; i < c->n_shards; i++)
+		trim_shard(c, i);
+}
+
+/* Is there something that a sleep of this mode must not begin over? */
+static bool has_reason(const struct consumer *c, enum consumer_wait mode, const _Atomic uint32_t *stop)
+{
+	uint64_t least = mode == WAIT_RECORD ? 8 : c->shard_bytes / 2;
+	uint64_t waiting;
+	uint32_t i;
+
+	if (atomic_load(&c->header->flush) != c->flush_seen || (stop != NULL && atomic_load(stop) != 0))
+		return true;
+	for (i = 0; i < c->n_shards && mode != WAIT_FLUSH; i++) {
+		waiting = atomic_load(&c->header->shards[i].head) - c->read[i];
+		/* What cannot be is no reason either, or a shard that cannot be repaired would keep us spinning. */
+		if (waiting >= least && waiting <= c->shard_bytes && waiting % 8 == 0)
+			return true;
+	}
+	return false;
+}
+
+void consumer_wait(struct consumer *c, enum consumer_wait mode, int timeout_ms, const _Atomic uint32_t *stop)
+{
+	if (!consumer_heartbeat(c))
+		return;
+	if (mode == WAIT_RECORD && !has_reason(c, mode, stop))
+		trim(c);
+	/* In one order with what writers do: store head, then look at sleeping. One of the two sees the other. */
+	atomic_store(&c->header->sleeping, (uint32_t)mode);
+	if (!has_reason(c, mode, stop))
+		sys_futex_wait_ms(&c->header->sleeping, (uint32_t)mode, timeout_ms);
+	atomic_store(&c->header->sleeping, SEGMENT_AWAKE);
+	consumer_heartbeat(c);
+}
+
+bool consumer_flush_wanted(struct consumer *c, uint32_t *ret_flush)
+{
+	*ret_flush = atomic_load(&c->header->flush);
+	if (*ret_flush == c->flush_seen)
+		return false;
+	c->flush_seen = *ret_flush;
+	return true;
+}
+
+void consumer_flush_done(struct consumer *c, uint32_t flush)
+{
+	atomic_store(&c->header->flushed, flush);
+	sys_futex_wake(&c->header->flushed, INT32_MAX);
+}
+
+void consumer_set_collector_down(struct consumer *c, bool down)
+{
+	atomic_store(&c->header->collector_down, down);
+}
+
+void consumer_count(struct consumer *c, enum stat_id stat, uint64_t n)
+{
+	atomic_fetch_add_explicit(&c->header->consumer_counters[stat], n, memory_order_relaxed);
+}
+
+void consumer_totals(const struct consumer *c, uint64_t ret_totals[STAT_N])
+{
+	uint32_t i, stat;
+
+	for (stat = 0; stat < STAT_N; stat++)
+		ret_totals[stat] = atomic_load(&c->header->consumer_counters[stat]);
+	for (i = 0; i < SEGMENT_MAX_PROCESSES; i++)
+		for (stat = 0; stat < STAT_N; stat++)
+			ret_totals[stat] += atomic_load(&c->header->processes[i].counters[stat]);
+}
+
+bool consumer_process(const struct consumer *c, uint32_t index, struct consumer_process *ret)
+{
+	const struct segment_process *process;
+
+	if (index >= SEGMENT_MAX_PROCESSES)
+		return false;
+	process = &c->header->processes[index];
+	ret->pid = atomic_load(&process->pid);
+	ret->parent_pid = process->parent_pid;
+	ret->start_time = atomic_load(&process->start_time);
+	memcpy(ret->instance_id, process->instance_id, sizeof(ret->instance_id));
+	return ret->pid != 0;
+}
+
+uint32_t consumer_resource(const struct consumer *c, uint8_t *items, uint32_t cap)
+{
+	uint32_t len = *(volatile const uint32_t *)&c->header->resource_len;
+
+	if (len > cap || len > SEGMENT_RESOURCE_BYTES)
+		return 0;
+	memcpy(items, c->header->resource, len);
+	return items_valid(items, len) ? len : 0;
+}
+
+bool consumer_has_writers(const struct consumer *c)
+{
+	uint32_t i;
+
+	for (i = 0; i < SEGMENT_MAX_PROCESSES; i++) {
+		struct segment_process *process = &c->header->processes[i];
+
+		if (atomic_load(&process->pid) != 0 && atomic_load(&process->left) == 0 &&
+		    task_is_alive(atomic_load(&process->pid), atomic_load(&process->start_time)))
+			return true;
+	}
+	return false;
+}

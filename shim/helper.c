@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/helper.h"
+
+#include <string.h>
+
+#include "shim/background.h"
+#include "shim/clock.h"
+#include "shim/config.h"
+#include "shim/guard.h"
+#include "shim/log.h"
+#include "shim/plugin.h"
+#include "shim/real.h"
+#include "shim/sys.h"
+
+#define STACK_BYTES (512 * 1024)
+/* Loading takes some 10 ms; a name server that does not answer may take longer. */
+#define PREPARE_WAIT_MS 2000
+#define FLUSH_SLICE_MS 20
+/* How long "somebody else consumes" is believed without another look. */
+#define SERVED_NS 1000000000ull
+
+/*
+ * NONE -> STARTING (helper_ensure, by compare-and-swap) -> READY (the plug-in is loaded, its file open) -> NONE. FAILED: it cannot
+ * be had in this process. All but the first step are the thread's own.
+ */
+enum helper_state { HELPER_NONE, HELPER_STARTING, HELPER_READY, HELPER_FAILED };
+
+static _Atomic uint32_t state;
+static _Atomic uint32_t stop;
+static _Atomic uint32_t thread_id; /* 0: there never was one, or the kernel has forgotten it */
+static _Atomic uint32_t loading;   /* a futex lock around the plug-in: 1 = held */
+static _Atomic bool sealed;
+static _Atomic uint64_t served_ns; /* when somebody else was last found to consume; 0 = never */
+static struct export_host host;    /* the helper's, written while STARTING */
+
+static void log_text(int level, const char *text)
+{
+	log_line((enum log_level)level, "%s", text);
+}
+
+static bool exists(uint32_t s)
+{
+	return s == HELPER_STARTING || s == HELPER_READY;
+}
+
+bool helper_is_running(void)
+{
+	return exists(atomic_load_explicit(&state, memory_order_relaxed));
+}
+
+static int ms_until(uint64_t deadline_ns)
+{
+	uint64_t now = clock_monotonic_ns();
+
+	return now >= deadline_ns ? 0 : (int)((deadline_ns - now) / 1000000) + 1;
+}
+
+static uint64_t deadline_in(int timeout_ms)
+{
+	return clock_monotonic_ns() + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0) * 1000000;
+}
+
+/* ---- the plug-in ---- */
+
+static bool lock_plugin(uint64_t deadline_ns)
+{
+	uint32_t expected = 0;
+	int left;
+
+	while (!atomic_compare_exchange_strong(&loading, &expected, 1)) {
+		left = ms_until(deadline_ns);
+		if (left == 0)
+			return false;
+		sys_futex_wait_ms(&loading, 1, left);
+		expected = 0;
+	}
+	return true;
+}
+
+static void unlock_plugin(void)
+{
+	atomic_store(&loading, 0);
+	sys_futex_wake(&loading, INT32_MAX);
+}
+
+/* Load and prepare it for a host. Returns 0 and its entry points, or a negative number; then it has been logged. */
+static int prepare_plugin(struct export_host *for_host, struct plugin *ret)
+{
+	int r;
+
+	if (!lock_plugin(deadline_in(PREPARE_WAIT_MS)))
+		return -EBUSY;
+	r = plugin_load(ret);
+	if (r == 0) {
+		r = ret->prepare(for_host);
+		if (r != 0)
+			log_line(LOG_ERROR, "the exporter cannot start (%d): spans stay in the segment", r);
+	}
+	unlock_plugin();
+	return r;
+}
+
+/* ---- the thread ---- */
+
+static void set_state(uint32_t to)
+{
+	atomic_store(&state, to);
+	sys_futex_wake(&state, INT32_MAX);
+}
+
+static void *helper_main(void *arg)
+{
+	struct plugin plugin;
+	int r;
+
+	guard_depth = 1; /* for life */
+	atomic_store(&thread_id, (uint32_t)sys_gettid());
+	background_enter(config_is(config.traces_exporter, "console"), config_is(config.log_file, "stderr"));
+	r = prepare_plugin(&host, &plugin);
+	if (r == 0) {
+		set_state(HELPER_READY);
+		plugin.run(&host);
+		/* Not asked to return: somebody else has taken over, or it cannot be. Not again at the next record. */
+		if (atomic_load(&stop) == 0)
+			atomic_store(&served_ns, clock_monotonic_ns());
+	}
+	set_state(r == 0 ? HELPER_NONE : HELPER_FAILED);
+	return arg;
+}
+
+/*
+ * These have a version above GLIBC_2.28 as their default. The mask is set through libc, which leaves out the signals by which it
+ * makes setuid() reach every thread.
+ */
+static int create_thread(void)
+{
+	int (*set_mask)(int, const sigset_t *, sigset_t *) =
+		(int (*)(int, const sigset_t *, sigset_t *))real_find("pthread_sigmask");
+	int (*set_stack)(pthread_attr_t *, size_t) = (int (*)(pthread_attr_t *, size_t))
+		real_find("pthread_attr_setstacksize");
+	sigset_t all, old;
+	pthread_attr_t attr;
+	pthread_t thread;
+	int r;
+
+	if (set_mask == NULL || set_stack == NULL || pthread_attr_init(&attr) != 0)
+		return ENOSYS;
+	set_stack(&attr, STACK_BYTES);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	sigfillset(&all);
+	set_mask(SIG_SETMASK, &all, &old);
+	r = REAL(pthread_create)(&thread, &attr, helper_main, NULL);
+	set_mask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
+	return r;
+}
+
+static void request_stop(uint32_t how)
+{
+	atomic_store(&stop, how);
+	sys_futex_wake(&stop, INT32_MAX);
+	segment_wake(host.segment);
+}
+
+/* Does somebody else consume? Asked for every record by some callers, so that a yes holds for a while. */
+static bool is_served(const struct segment *segment)
+{
+	uint64_t now = clock_monotonic_ns();
+	uint64_t seen = atomic_load_explicit(&served_ns, memory_order_relaxed);
+
+	if (seen != 0 && now - seen < SERVED_NS)
+		return true;
+	if (!segment_has_consumer(segment))
+		return false;
+	atomic_store_explicit(&served_ns, now, memory_order_relaxed);
+	return true;
+}
+
+void helper_ensure(struct segment *segment)
+{
+	uint32_t expected = HELPER_NONE;
+	int r;
+
+	if (atomic_load_explicit(&state, memory_order_acquire) != HELPER_NONE) {
+		/* The process has got a new segment: the next call finds the old helper gone. */
+		if (helper_is_running() && host.segment != segment)
+			request_stop(1);
+		return;
+	}
+	if (atomic_load(&sealed) || is_served(segment) ||
+	    !atomic_compare_exchange_strong(&state, &expected, HELPER_STARTING))
+		return;
+	atomic_store(&stop, 0);
+	atomic_store(&thread_id, 0);
+	host = (struct export_host){segment, &config, &stop, log_text, true};
+	r = create_thread();
+	if (r != 0) {
+		log_line(LOG_ERROR, "no thread for the exporter (%d): spans stay in the segment", r);
+		set_state(HELPER_FAILED);
+	}
+}
+
+/* Wait while the state is from, at most until the deadline. */
+static void wait_while(uint32_t from, uint64_t deadline_ns)
+{
+	int left;
+
+	while (atomic_load(&state) == from && (left = ms_until(deadline_ns)) > 0)
+		sys_futex_wait_ms(&state, from, left);
+}
+
+void helper_prepare(struct segment *segment)
+{
+	struct export_host here = {segment, &config, &stop, log_text, false};
+	uint64_t deadline = deadline_in(PREPARE_WAIT_MS);
+	unsigned depth = guard_depth;
+	struct plugin plugin;
+
+	if (!atomic_load(&sealed) && config_is(config.traces_exporter, "file"))
+		helper_ensure(segment);
+	wait_while(HELPER_STARTING, deadline);
+	if (atomic_load(&state) != HELPER_NONE)
+		return;
+	guard_depth = 1;
+	prepare_plugin(&here, &plugin);
+	guard_depth = depth;
+}
+
+void helper_seal(void)
+{
+	atomic_store(&sealed, true);
+}
+
+/* ---- stopping ---- */
+
+/* The thread has said goodbye: wait until it is gone for the kernel too, which is what fork and unshare look at. */
+static bool wait_until_gone(uint64_t deadline_ns)
+{
+	const struct timespec nap = {0, 20000};
+	uint32_t tid = atomic_load(&thread_id);
+
+	while (tid != 0 && sys_call3(SYS_tgkill, sys_getpid(), (long)tid, 0) != -ESRCH) {
+		if (ms_until(deadline_ns) == 0)
+			return false;
+		sys_call6(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, (long)&nap, 0, 0, 0);
+	}
+	atomic_compare_exchange_strong(&thread_id, &tid, 0);
+	return true;
+}
+
+bool helper_stop(int timeout_ms)
+{
+	uint64_t deadline = deadline_in(timeout_ms);
+	uint64_t soon = deadline_in(timeout_ms / 2);
+
+	if (helper_is_running()) {
+		request_stop(1);
+		wait_while(HELPER_STARTING, soon);
+		wait_while(HELPER_READY, soon);
+	}
+	if (helper_is_running()) {
+		request_stop(2);
+		wait_while(HELPER_STARTING, deadline);
+		wait_while(HELPER_READY, deadline);
+	}
+	return !helper_is_running() && wait_until_gone(deadline);
+}
+
+void helper_forget(void)
+{
+	/* A fork in the middle of dlopen or of the plug-in's start: what they hold is held for ever here. */
+	bool broken = atomic_load(&loading) != 0;
+
+	atomic_store(&state, broken ? HELPER_FAILED : HELPER_NONE);
+	atomic_store(&stop, 0);
+	atomic_store(&thread_id, 0);
+	atomic_store(&served_ns, 0);
+}
+
+/* ---- exit ---- */
+
+static bool flush_is_over(const struct segment_header *header, uint32_t flush)
+{
+	return (int32_t)(atomic_load(&header->flushed) - flush) >= 0 || atomic_load(&header->collector_down) != 0 ||
+	       !helper_is_running();
+}
+
+void helper_flush(struct segment *segment, int timeout_ms)
+{
+	uint64_t deadline = deadline_in(timeout_ms);
+	struct segment_header *header = segment->header;
+	uint32_t flush, flushed;
+	int left;
+
+	if (header == NULL || segment_is_empty(segment) || atomic_load(&header->collector_down) != 0)
+		return;
+	helper_ensure(segment);
+	/* Somebody else consumes, or nobody can. */
+	if (!helper_is_running() || host.segment != segment)
+		return;
+	flush = atomic_fetch_add(&header->flush, 1) + 1;
+	segment_wake(segment);
+	for (;;) {
+		flushed = atomic_load(&header->flushed);
+		left = ms_until(deadline);
+		if (flush_is_over(header, flush) || left == 0)
+			return;
+		/* In slices: the end of the helper, or of the collector, does not change the word. */
+		sys_futex_wait_ms(&header->flushed, flushed, left < FLUSH_SLICE_MS ? left : FLUSH_SLICE_MS);
+	}
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "shim/helper.h"
+
+/*
+ * libinterspan-export.so, which lies beside the shim: opened at first use, never closed, privately, so that its libraries do not
+ * meet the program's own copies of them. Context: a thread of ours, or one of the program's inside the guard; may
+ * block and allocate; one caller at a time.
+ */
+struct plugin {
+	export_prepare_fn *prepare;
+	export_run_fn *run;
+};
+
+/* Returns 0; -ENOENT when there is no usable plug-in. What is wrong is logged, once. */
+int plugin_load(struct plugin *ret);
