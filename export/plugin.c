@@ -163,7 +163,6 @@ void interspan_export_run(struct export_host *host)
 	locale_t before = mine ? uselocale(mine) : (locale_t)0;
 	struct consumer consumer;
 
-	host->may_create_files = true;
 	if (interspan_export_prepare(host) == 0 && consumer_attach_segment(&consumer, host->segment) == 0) {
 		if (consumer_claim(&consumer) == 0) {
 			run_drain(host, &consumer);

@@ -2,16 +2,18 @@
 # Tests of export/: unit tests under ASan and UBSan, then the plug-in and the agent against a scripted collector.
 XT := $(B)/export-test
 XT_CFLAGS := $(BASE) -fsanitize=address,undefined -fno-sanitize-recover=undefined
-XT_UNITS := test_otlp test_json test_retry test_http
+XT_UNITS := test_otlp test_attributes test_json test_retry test_endpoint_settings test_http
 XT_COMMON := export/buffer.c export/utf8.c export/attributes.c export/span.c export/resource.c shim/record.c
-XT_SRC_test_otlp := $(XT_COMMON) export/otlp.c export/answer.c
+XT_SRC_test_otlp := $(XT_COMMON) export/otlp.c export/answer.c tests/unit/otlp_fixture.c
+XT_SRC_test_attributes := $(XT_SRC_test_otlp)
 XT_SRC_test_json := $(XT_COMMON) export/json.c
 XT_SRC_test_retry := export/retry.c
+XT_SRC_test_endpoint_settings := export/endpoint.c export/headers.c export/buffer.c shim/config.c
 XT_SRC_test_http := $(XT_COMMON) export/http.c export/endpoint.c export/headers.c export/gzip.c export/retry.c \
 	export/otlp.c export/answer.c shim/config.c
 
 define XT_RULE
-$(XT)/$(1): tests/unit/$(1).c $$(XT_SRC_$(1)) $(wildcard export/*.h shim/*.h shim/*.def) $(B)/otlp.pb-c.c
+$(XT)/$(1): tests/unit/$(1).c $$(XT_SRC_$(1)) $(wildcard export/*.h shim/*.h shim/*.def tests/unit/*.h) $(B)/otlp.pb-c.c
 	$$(call msg,CC,$$@)
 	@mkdir -p $$(@D)
 	$$(Q)$$(CC) $$(XT_CFLAGS) -Wno-missing-prototypes -o $$@ $$(filter %.c,$$^) -lcmocka $$(EXPORT_LIBS) -lpthread
