@@ -11,7 +11,8 @@
 #include "shim/thread.h"
 
 #define LOOPS 4096
-#define ISOLATED_WAITS 4096 /* refreshed whenever ambiguity is seen again */
+#define FIRST_WAITS 1024    /* a new loop is isolated until it has shown that it starts no calls, or is stamped */
+#define ISOLATED_WAITS 4096 /* refreshed whenever a parent is decided by elimination, or cannot be */
 
 static struct pool loops;
 static struct loop no_loop;
@@ -26,12 +27,17 @@ struct loop *loop_at(uint32_t slot)
 	return slot ? pool_at(&loops, slot) : &no_loop;
 }
 
+static bool is_allowed(void)
+{
+	return config_is(config.isolation, "auto");
+}
+
 uint32_t loop_new(void)
 {
 	uint32_t slot = pool_take(&loops);
 
 	if (slot)
-		*loop_at(slot) = (struct loop){0};
+		*loop_at(slot) = (struct loop){.isolate = is_allowed() ? FIRST_WAITS : 0};
 	return slot;
 }
 
@@ -47,7 +53,7 @@ void loop_closed(uint32_t slot)
 
 void loop_isolate(uint32_t slot)
 {
-	if (slot && config_is(config.isolation, "auto"))
+	if (slot && is_allowed())
 		atomic_store_explicit(&loop_at(slot)->isolate, ISOLATED_WAITS, memory_order_relaxed);
 }
 

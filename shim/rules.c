@@ -153,7 +153,6 @@ static void ambiguous(const struct thread *t, const struct conn *c, struct decis
 	add_exchange_link(d, c->opener);
 	add_exchange_link(d, t->sync);
 	add_parked_links(d, t->loop);
-	loop_isolate(t->loop);
 	stats_count(STAT_AMBIGUOUS);
 }
 
@@ -342,6 +341,7 @@ void rules_decide(struct thread *t, struct conn *c, const struct request_evidenc
 		count_rule(ret->evidence);
 		return;
 	}
+	loop_isolate(t->loop);
 	if (by_elimination(t, c, evidence, ret)) {
 		ret->keep_head = false;
 		count_rule(ret->evidence);
