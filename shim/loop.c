@@ -57,6 +57,12 @@ void loop_isolate(uint32_t slot)
 		atomic_store_explicit(&loop_at(slot)->isolate, ISOLATED_WAITS, memory_order_relaxed);
 }
 
+void loop_note_call(uint32_t slot)
+{
+	if (slot && !atomic_load_explicit(&loop_at(slot)->calls, memory_order_relaxed))
+		atomic_store_explicit(&loop_at(slot)->calls, true, memory_order_relaxed);
+}
+
 void loop_revoke(uint32_t slot, enum evidence rule)
 {
 	if (!atomic_exchange_explicit(&loop_at(slot)->revoked[rule], true, memory_order_relaxed))
@@ -95,6 +101,11 @@ static uint32_t loop_of(int epfd)
 		slot = (word & 0xff) == FD_EPOLL ? fdtable_object(word) : 0;
 	}
 	return slot;
+}
+
+void engine_waiting_at_most(int timeout_ms)
+{
+	thread_self()->wait_timeout_ms = timeout_ms;
 }
 
 int engine_wait_begin(int epfd, int maxevents)
