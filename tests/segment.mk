@@ -12,7 +12,7 @@ SG_DEPS := $(wildcard shim/*.h shim/*.def export/consumer.h tests/unit/segment_f
 $(SG)/%: tests/unit/test_%.c $(SG_SRC) $(SG_DEPS) $(SG_SRC_helper)
 	$(call msg,CC,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(BASE) $(SG_SAN) -rdynamic -o $@ $< $(SG_SRC) $(SG_SRC_$*) -lcmocka -lpthread
+	$(Q)$(CC) $(BASE) $(SG_SAN) -U_FORTIFY_SOURCE -rdynamic -o $@ $< $(SG_SRC) $(SG_SRC_$*) -lcmocka -lpthread -ldl
 
 # The same under ThreadSanitizer, for what is about threads.
 $(SG)/tsan/%: tests/unit/test_%.c $(SG_SRC) $(SG_DEPS)
