@@ -216,6 +216,7 @@ static int join_table(struct segment *segment, uint64_t start_time)
 static void fill_header(struct segment *segment, const struct config *settings)
 {
 	struct segment_header *header = segment->header;
+	uint64_t magic;
 
 	header->version = RECORD_VERSION;
 	header->n_shards = segment->n_shards;
@@ -224,8 +225,8 @@ static void fill_header(struct segment *segment, const struct config *settings)
 	header->creator_pid = (uint32_t)sys_getpid();
 	header->uid = sys_geteuid();
 	header->resource_len = segment_describe_resource(header->resource, SEGMENT_RESOURCE_BYTES, settings);
-	atomic_thread_fence(memory_order_release);
-	memcpy(header->magic, SEGMENT_MAGIC, sizeof(header->magic));
+	memcpy(&magic, SEGMENT_MAGIC, sizeof(magic));
+	__atomic_store_n((uint64_t *)(void *)header->magic, magic, __ATOMIC_RELEASE);
 }
 
 int segment_create(struct segment *segment, const struct config *settings)
