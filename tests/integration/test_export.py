@@ -570,6 +570,24 @@ def test_orphans_do_not_go_into_a_living_program_s_file(tmp_path):
         assert dead.segment.exists()
 
 
+def test_what_dead_processes_leave_is_bounded(tmp_path):
+    dead = []
+    for _ in range(6):
+        with Writer(tmp_path) as writer:
+            writer.write(2000)  # some 300 KiB
+            dead.append(writer)
+            writer.kill()
+    size = dead[0].segment.stat().st_blocks * 512
+    with Writer(tmp_path, INTERSPAN_MAX_LEFTOVERS=4 * size) as writer:
+        alive = writer.segment.stat().st_blocks * 512
+        writer.start()
+        gone = 2 + (alive > 0)
+        wait_until(lambda: [d.segment.exists() for d in dead] == [False] * gone + [True] * (6 - gone))
+        assert len(wait_until(writer.log)) == 1
+        assert f"{gone} dead processes" in writer.log()[0] and f"{2000 * gone} spans" in writer.log()[0]
+        assert writer.segment.exists()
+
+
 def test_the_agent_serves_processes_that_do_not(tmp_path, collector):
     agent = subprocess.Popen([AGENT, "agent"], env=environment(collector.url), cwd=tmp_path)
     try:
