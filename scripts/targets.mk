@@ -35,7 +35,7 @@ demo: ## trace curl, HAProxy, nginx and two backends, all unmodified, and print 
 
 bench: ## speed, memory and cost, each with the command that gives it
 	$(Q)scripts/setup build test
-	+$(Q)for bench in $(BENCHES); do echo "== $$bench"; $(MAKE) --no-print-directory $$bench || exit 1; done
+	+$(Q)bad=0; for bench in $(BENCHES); do echo "== $$bench"; $(MAKE) --no-print-directory $$bench || bad=1; done; exit $$bad
 
 # ---- checks: each can be run alone; make -k check runs the rest after a failure ----
 CHECKS := check-clang check-analyzer check-tidy check-shell check-docs check-paths check-symbols check-includes
