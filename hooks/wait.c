@@ -2,7 +2,9 @@
 /* Where a thread waits for events: the borders of the engine's windows. */
 #include "hooks/hook.h"
 
-/* glibc declares poll's array as written only; the compiler, once it instruments, takes our look at it for a mistake. */
+/*
+ * glibc declares poll's array as written only; the compiler, once it instruments, takes our look at it for a mistake.
+ */
 #ifndef __clang__
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif

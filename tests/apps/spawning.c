@@ -58,7 +58,8 @@ static int by_execvpe(void)
 
 static int by_execl(void)
 {
-	return execl("/bin/sh", "sh", "-c", "echo l $MARK $*; exit 8", "0", "1", "2", "3", "4", "5", "6", "7", "8", NULL);
+	return execl("/bin/sh", "sh", "-c", "echo l $MARK $*; exit 8",
+		     "0", "1", "2", "3", "4", "5", "6", "7", "8", NULL);
 }
 
 static int by_execlp(void)
