@@ -4,7 +4,9 @@
 
 #include "hooks/hook.h"
 
-/* glibc declares poll's array as written only; the compiler, once it instruments, takes our look at it for a mistake. */
+/*
+ * glibc declares poll's array as written only; the compiler, once it instruments, takes our look at it for a mistake.
+ */
 #ifndef __clang__
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
