@@ -29,7 +29,8 @@ enum segment_state { SEGMENT_NONE, SEGMENT_MAKING, SEGMENT_READY, SEGMENT_FAILED
 static struct segment segments[4];
 static _Atomic unsigned segment_index;
 static _Atomic int segment_state;
-static _Atomic bool blind, crossing, serving, threaded, leaving, forked;
+static _Atomic bool blind, crossing, serving, leaving, forked;
+static _Atomic int32_t threads; /* the program's, besides the first */
 static struct context environment_parent;
 /* One page that the kernel empties in every forked child, however it was forked: 1 in the process that wrote it. */
 static _Atomic uint32_t *alive_here;
@@ -177,12 +178,22 @@ bool process_parent(struct context *ret)
 
 void process_thread_created(void)
 {
-	atomic_store_explicit(&threaded, true, memory_order_relaxed);
+	atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed);
+}
+
+void process_thread_ended(void)
+{
+	atomic_fetch_sub_explicit(&threads, 1, memory_order_relaxed);
+}
+
+void process_threads_uncounted(void)
+{
+	atomic_store_explicit(&threads, INT32_MAX / 2, memory_order_relaxed);
 }
 
 bool process_has_threads(void)
 {
-	return atomic_load_explicit(&threaded, memory_order_relaxed);
+	return atomic_load_explicit(&threads, memory_order_relaxed) != 0;
 }
 
 void process_stand_down(const char *why)
@@ -209,7 +220,7 @@ static void start_over(void)
 	thread_after_fork();
 	ids_after_fork();
 	helper_forget();
-	atomic_store(&threaded, false);
+	atomic_store(&threads, 0);
 	atomic_store(&leaving, false);
 	atomic_store(&forked, true);
 	atomic_store(alive_here, 1);
