@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "shim/rundir.h"
+#include "export/accounts.h"
 #include "shim/task.h"
 
 #define LOG_TAIL_LINES 10
@@ -29,24 +29,6 @@ struct report {
 	bool has_writers;
 	uint32_t exporter; /* thread id; 0 = none lives */
 };
-
-static uint64_t sum(const uint64_t *totals, const enum stat_id *list, size_t n)
-{
-	uint64_t total = 0;
-
-	for (size_t i = 0; i < n; i++)
-		total += totals[list[i]];
-	return total;
-}
-
-/* The two sides of shim/stats.def's identity. */
-static const enum stat_id ended[] = {STAT_SAMPLED_OUT,     STAT_WRITTEN,           STAT_DROPPED_QUEUE_FULL,
-				     STAT_DROPPED_NO_SEGMENT, STAT_DROPPED_NO_SLOT, STAT_DROPPED_ABANDONED,
-				     STAT_DROPPED_DISABLED};
-static const enum stat_id settled[] = {STAT_EXPORTED, STAT_DROPPED_REJECTED, STAT_DROPPED_INVALID,
-				       STAT_DROPPED_EXPORTER_NONE};
-
-#define SUM(totals, list) sum(totals, list, sizeof(list) / sizeof((list)[0]))
 
 static void read_service(struct report *report)
 {
@@ -72,8 +54,8 @@ static void read_report(struct report *report)
 	report->bytes = 0;
 	for (uint32_t i = 0; i < c->n_shards; i++)
 		report->bytes += atomic_load(&c->header->shards[i].head) - atomic_load(&c->header->shards[i].tail);
-	report->live = (int64_t)(report->totals[STAT_STARTED] - SUM(report->totals, ended));
-	report->queued = (int64_t)(report->totals[STAT_WRITTEN] - SUM(report->totals, settled));
+	report->live = accounts_open(report->totals);
+	report->queued = accounts_queued(report->totals);
 	report->adds_up = report->live >= 0 && report->queued >= 0 && (report->bytes != 0) == (report->queued != 0);
 	read_service(report);
 }
@@ -102,15 +84,22 @@ static void print_process(const struct consumer_process *process, bool first)
 static void print_counters(const struct report *report)
 {
 	printf("  started %" PRIu64 " = open %" PRId64, report->totals[STAT_STARTED], report->live);
-	for (size_t i = 0; i < sizeof(ended) / sizeof(ended[0]); i++)
-		printf(" + %s %" PRIu64, stats_name(ended[i]), report->totals[ended[i]]);
+	for (size_t i = 0; i < ACCOUNTS_ENDED; i++)
+		printf(" + %s %" PRIu64, stats_name(accounts_ended[i]), report->totals[accounts_ended[i]]);
 	printf("\n  written %" PRIu64 " = queued %" PRId64, report->totals[STAT_WRITTEN], report->queued);
-	for (size_t i = 0; i < sizeof(settled) / sizeof(settled[0]); i++)
-		printf(" + %s %" PRIu64, stats_name(settled[i]), report->totals[settled[i]]);
-	printf("\n  the counters %s\n", report->adds_up ? "add up" : "do not add up (yet: they are read while they change)");
+	for (size_t i = 0; i < ACCOUNTS_SETTLED; i++)
+		printf(" + %s %" PRIu64, stats_name(accounts_settled[i]),
+		       report->totals[accounts_settled[i]]);
+	printf("\n  the counters %s\n",
+	       report->adds_up ? "add up" : "do not add up (yet: they are read while they change)");
 	for (int i = STAT_EXPORT_CALLS; i < STAT_N; i++)
 		if (report->totals[i])
 			printf("  %-24s %" PRIu64 "\n", stats_name((enum stat_id)i), report->totals[i]);
+}
+
+static bool is_down(const struct report *report)
+{
+	return atomic_load(&report->consumer.header->collector_down) != 0;
 }
 
 static void print_report(const struct report *report, bool first)
@@ -118,7 +107,7 @@ static void print_report(const struct report *report, bool first)
 	printf("%s%s  %s  ", first ? "" : "\n", report->name, report->service);
 	if (report->exporter)
 		printf("exported by thread %u%s\n", report->exporter,
-		       atomic_load(&report->consumer.header->collector_down) ? ", the collector cannot be reached" : "");
+		       is_down(report) ? ", the collector cannot be reached" : "");
 	else if (report->has_writers)
 		printf("no exporter\n");
 	else
@@ -153,10 +142,11 @@ static void print_report_json(const struct report *report, bool first)
 	print_string(report->service);
 	printf(",\"has_writers\":%s,\"exporter\":%u,\"collector_down\":%s,\"processes\":[",
 	       report->has_writers ? "true" : "false", report->exporter,
-	       atomic_load(&report->consumer.header->collector_down) ? "true" : "false");
+	       is_down(report) ? "true" : "false");
 	each_process(report, print_process_json);
-	printf("],\"open\":%" PRId64 ",\"queued\":%" PRId64 ",\"queued_bytes\":%" PRIu64 ",\"adds_up\":%s,\"counters\":{",
-	       report->live, report->queued, report->bytes, report->adds_up ? "true" : "false");
+	printf("],\"open\":%" PRId64 ",\"queued\":%" PRId64 ",\"queued_bytes\":%" PRIu64,
+	       report->live, report->queued, report->bytes);
+	printf(",\"adds_up\":%s,\"counters\":{", report->adds_up ? "true" : "false");
 	for (int i = 0; i < STAT_N; i++)
 		printf("%s\"%s\":%" PRIu64, i ? "," : "", stats_name((enum stat_id)i), report->totals[i]);
 	printf("}}");

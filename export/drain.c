@@ -22,7 +22,7 @@ void drain_begin(struct drain *d, uint8_t *room)
 	d->max_spans = (uint32_t)max;
 	d->beat_ns = clock_monotonic_ns();
 	d->stopped_ns = 0;
-	d->flush_wanted = d->lost = d->reached = false;
+	d->flush_wanted = d->lost = false;
 	d->down = atomic_load(&d->consumer->header->collector_down) != 0;
 	d->batch = (struct consumer_batch){.bytes = room, .cap = DRAIN_ROOM};
 }
@@ -94,6 +94,11 @@ bool drain_is_urgent(struct drain *d)
 	return flush_wanted(d);
 }
 
+bool drain_may_dally(struct drain *d)
+{
+	return !is_stopping(d) && beat(d, clock_monotonic_ns()) && !drain_is_urgent(d);
+}
+
 /* A flush that comes meanwhile ends the wait, once: whoever exits wants to know now. False: return now. */
 static bool back_off(struct drain *d, uint32_t wait_ms)
 {
@@ -107,7 +112,8 @@ static bool back_off(struct drain *d, uint32_t wait_ms)
 			return false;
 		if (!wanted && flush_wanted(d))
 			return true;
-		consumer_wait(d->consumer, WAIT_FLUSH, left < BACK_OFF_SLICE_MS ? (int)left : BACK_OFF_SLICE_MS, d->stop);
+		consumer_wait(d->consumer, WAIT_FLUSH, left < BACK_OFF_SLICE_MS ? (int)left : BACK_OFF_SLICE_MS,
+			      d->stop);
 	}
 	return !is_stopping(d);
 }
@@ -144,7 +150,6 @@ static bool deliver(struct drain *d, struct delivery *delivery)
 		consumer_count(d->consumer, STAT_EXPORT_CALLS, d->exporter->kind != EXPORTER_NONE);
 		if (delivery->outcome == DELIVERY_ACCEPTED) {
 			set_down(d, false);
-			d->reached = true;
 			return true;
 		}
 		consumer_count(d->consumer, STAT_EXPORT_FAILURES, 1);
@@ -170,16 +175,15 @@ static enum batch_end drain_batch(struct drain *d)
 	uint32_t spans = 0, invalid = 0;
 	bool more = n == d->max_spans || d->batch.cap - d->batch.len < RECORD_MAX_BYTES;
 
-	if (n == 0 && d->batch.invalid == 0)
+	if (n == 0)
 		return BATCH_LAST;
-	if (n)
-		spans = exporter_encode(d->exporter, d->consumer, &d->batch, &invalid);
+	spans = exporter_encode(d->exporter, d->consumer, &d->batch, &invalid);
 	if (spans && !deliver(d, &delivery)) {
 		if (!d->lost)
 			consumer_rewind(d->consumer);
 		return BATCH_STOPPED;
 	}
-	if (!settle(d, spans, invalid + d->batch.invalid, &delivery))
+	if (!settle(d, spans, invalid, &delivery))
 		return BATCH_STOPPED;
 	return more ? BATCH_MORE : BATCH_LAST;
 }
@@ -217,15 +221,16 @@ static void wait_for_work(struct drain *d)
 
 void drain_run(struct drain *d)
 {
+	bool flushed;
+
 	while (!is_stopping(d)) {
 		if (!consumer_heartbeat(d->consumer)) {
 			d->lost = true;
 			break;
 		}
 		wait_for_work(d);
-		if (drain_all(d) && d->reached && d->caught_up) {
-			d->caught_up(d->arg);
-			d->caught_up = NULL;
-		}
+		flushed = flush_wanted(d);
+		if (drain_all(d) && d->caught_up)
+			d->caught_up(d->arg, flushed);
 	}
 }

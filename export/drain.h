@@ -17,8 +17,8 @@ struct drain {
 	const _Atomic uint32_t *stop; /* 0 go on, 1 return soon, 2 return now */
 	/* Called at least every 20 ms while a delivery is waited for; may be NULL. False: return now. */
 	bool (*meanwhile)(void *arg);
-	/* drain_run(): called once, when everything that was there is delivered for the first time; may be NULL. */
-	void (*caught_up)(void *arg);
+	/* drain_run(): called when everything that was there is delivered; flushed: at somebody's wish. May be NULL. */
+	void (*caught_up)(void *arg, bool flushed);
 	void *arg;
 	bool no_retry; /* give up, with the spans left where they are, where one would back off */
 	uint32_t retry_after_ms; /* no_retry: how long the receiver asked to be left alone */
@@ -31,7 +31,6 @@ struct drain {
 	bool flush_wanted;
 	bool down;           /* what we said with consumer_set_collector_down() */
 	bool lost;           /* another consumer took over */
-	bool reached;        /* something was delivered */
 };
 
 /* Bytes of records in a request: some receivers take 4 MB at most, and the encoding is about as large. */
@@ -49,3 +48,5 @@ bool drain_all(struct drain *drain);
 void drain_run(struct drain *drain);
 /* Is somebody waiting for a flush, or a quarter of a shard waiting to be taken? */
 bool drain_is_urgent(struct drain *drain);
+/* For what else the thread does between two batches: keeps the heartbeat. False: back to work. */
+bool drain_may_dally(struct drain *drain);

@@ -35,7 +35,7 @@ static uint32_t slot_of(const struct record *r)
 	return r->process < SEGMENT_MAX_PROCESSES ? r->process : SEGMENT_MAX_PROCESSES;
 }
 
-static void read_resource(struct encoder *encoder, const struct consumer *consumer, uint32_t index)
+void encoder_read_resource(struct encoder *encoder, const struct consumer *consumer, uint32_t index)
 {
 	struct process_identity identity = {0};
 	struct consumer_process process;
@@ -100,7 +100,7 @@ uint32_t encode_batch(struct encoder *encoder, const struct consumer *consumer, 
 		if (done[slot / 64] & 1ull << slot % 64)
 			continue;
 		done[slot / 64] |= 1ull << slot % 64;
-		read_resource(encoder, consumer, slot);
+		encoder_read_resource(encoder, consumer, slot);
 		encode_process(&pass, r);
 	}
 	if (encoder->encoding == ENCODING_JSON)

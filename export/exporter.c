@@ -55,11 +55,16 @@ void exporter_open_output(struct exporter *exporter)
 		file_open(&exporter->file); /* a failure comes back, and is logged, with the first batch */
 }
 
-void exporter_close(struct exporter *exporter)
+void exporter_close_output(struct exporter *exporter)
 {
 	http_close(exporter->http);
 	exporter->http = NULL;
 	file_close(&exporter->file);
+}
+
+void exporter_close(struct exporter *exporter)
+{
+	exporter_close_output(exporter);
 	if (exporter->kind == EXPORTER_OTLP)
 		endpoint_free(&exporter->endpoint);
 	free(exporter->resolved);
@@ -67,10 +72,11 @@ void exporter_close(struct exporter *exporter)
 	buffer_free(&exporter->body);
 }
 
-void exporter_forget_descriptors(struct exporter *exporter)
+void exporter_after_fork(struct exporter *exporter)
 {
 	exporter->http = NULL;
 	exporter->file.fd = -1;
+	exporter->body = BUFFER(HTTP_MAX_REQUEST);
 }
 
 uint32_t exporter_encode(struct exporter *exporter, const struct consumer *consumer, const struct consumer_batch *batch,

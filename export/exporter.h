@@ -42,13 +42,15 @@ struct exporter {
 int exporter_prepare(struct exporter *exporter, const struct config *settings, pid_t owner, log_fn *log);
 /* Open the file, where spans go to one. The calling thread is the one that will deliver. */
 void exporter_open_output(struct exporter *exporter);
+/* Close connection and file: the calling thread, whose descriptors they are, ends. Delivering opens them again. */
+void exporter_close_output(struct exporter *exporter);
 /* Release everything. */
 void exporter_close(struct exporter *exporter);
 /*
  * In a forked child: connection and file belong to the parent's exporter thread, whose descriptor table we do not
- * share: leave them, without touching a descriptor by number.
+ * share, and which may have been at work in the middle of anything: leave them, without touching a descriptor.
  */
-void exporter_forget_descriptors(struct exporter *exporter);
+void exporter_after_fork(struct exporter *exporter);
 
 /* Encode into exporter->body. Returns the spans in it; what cannot be a span, or does not fit, is in *ret_invalid. */
 uint32_t exporter_encode(struct exporter *exporter, const struct consumer *consumer, const struct consumer_batch *batch,

@@ -206,7 +206,7 @@ void otlp_add(struct buffer *b, const struct span *span)
 	pb_end(b, mark);
 }
 
-static void put_resource(struct buffer *b, unsigned field, const struct resource *resource)
+void otlp_put_resource(struct buffer *b, unsigned field, const struct resource *resource)
 {
 	struct pb_mark mark = pb_begin(b, field, 2);
 
@@ -215,7 +215,7 @@ static void put_resource(struct buffer *b, unsigned field, const struct resource
 	pb_end(b, mark);
 }
 
-static void put_scope(struct buffer *b, unsigned field, const struct otlp_scope *scope)
+void otlp_put_scope(struct buffer *b, unsigned field, const struct otlp_scope *scope)
 {
 	struct pb_mark mark = pb_begin(b, field, 1);
 
@@ -229,9 +229,9 @@ struct otlp_group otlp_begin(struct buffer *b, const struct resource *resource, 
 	struct otlp_group group = {.scope = scope};
 
 	group.resource_spans = pb_begin(b, REQUEST_RESOURCE_SPANS, 3);
-	put_resource(b, RESOURCE_SPANS_RESOURCE, resource);
+	otlp_put_resource(b, RESOURCE_SPANS_RESOURCE, resource);
 	group.scope_spans = pb_begin(b, RESOURCE_SPANS_SCOPE_SPANS, 3);
-	put_scope(b, SCOPE_SPANS_SCOPE, scope);
+	otlp_put_scope(b, SCOPE_SPANS_SCOPE, scope);
 	return group;
 }
 

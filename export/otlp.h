@@ -31,6 +31,10 @@ struct otlp_group otlp_begin(struct buffer *b, const struct resource *resource, 
 void otlp_add(struct buffer *b, const struct span *span);
 void otlp_end(struct buffer *b, struct otlp_group group);
 
+/* A Resource and an InstrumentationScope as fields of these numbers. */
+void otlp_put_resource(struct buffer *b, unsigned field, const struct resource *resource);
+void otlp_put_scope(struct buffer *b, unsigned field, const struct otlp_scope *scope);
+
 /* What a receiver said about a request. */
 struct otlp_answer {
 	uint64_t rejected;  /* spans (or data points) of a partial success that it did not take */

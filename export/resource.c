@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define KEY_IS(set, key) ((set)->place_of[key] != 0)
+#define IS_IN(set, key) ((set)->place_of[key] != 0)
 
 static void read_items(struct attributes *set, const uint8_t *items, uint32_t len)
 {
@@ -35,18 +35,25 @@ static void format_uuid(char ret[37], const uint8_t id[16])
 	*p = '\0';
 }
 
+uint64_t resource_time_ns(uint64_t boot_unix_s, uint64_t ticks)
+{
+	uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK);
+
+	return (boot_unix_s + ticks / hz) * 1000000000 + ticks % hz * 1000000000 / hz;
+}
+
 /* ISO 8601, UTC, milliseconds. */
 static bool format_time(char *ret, size_t cap, uint64_t boot_unix_s, uint64_t ticks)
 {
-	uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK);
-	time_t seconds = (time_t)(boot_unix_s + ticks / hz);
-	size_t n;
+	uint64_t ns = resource_time_ns(boot_unix_s, ticks);
+	time_t seconds = (time_t)(ns / 1000000000);
 	struct tm tm;
+	size_t n;
 
 	if (!gmtime_r(&seconds, &tm))
 		return false;
 	n = strftime(ret, cap, "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(ret + n, cap - n, ".%03uZ", (unsigned)(ticks % hz * 1000 / hz));
+	snprintf(ret + n, cap - n, ".%03uZ", (unsigned)(ns / 1000000 % 1000));
 	return n != 0;
 }
 
@@ -74,14 +81,14 @@ void resource_read(struct resource *ret, const uint8_t *items, uint32_t len, con
 		attributes_set_int(set, ATTR_PROCESS_PID, process->pid);
 		attributes_set_int(set, ATTR_PROCESS_PARENT_PID, process->parent_pid);
 	}
-	if (is_set(process->instance_id, sizeof(process->instance_id))) {
+	if (!IS_IN(set, ATTR_SERVICE_INSTANCE_ID) && is_set(process->instance_id, sizeof(process->instance_id))) {
 		format_uuid(ret->instance_id, process->instance_id);
 		attributes_set_string(set, ATTR_SERVICE_INSTANCE_ID, ret->instance_id);
 	}
 	if (process->start_time && boot_unix_s &&
 	    format_time(ret->created, sizeof(ret->created), boot_unix_s, process->start_time))
 		attributes_set_string(set, ATTR_PROCESS_CREATION_TIME, ret->created);
-	if (!KEY_IS(set, ATTR_SERVICE_NAME))
+	if (!IS_IN(set, ATTR_SERVICE_NAME))
 		attributes_set_string(set, ATTR_SERVICE_NAME, "unknown_service");
 }
 

@@ -25,10 +25,14 @@ struct process_identity {
 };
 
 /*
- * Fill ret from valid items (items_valid(); pointers into them are kept) and from the process, whose values win. A service.name is always there afterwards. boot_unix_s: when the machine was started, 0 = not known.
+ * Fill ret from valid items (items_valid(); pointers into them are kept) and from the process, whose values win, except
+ * that a service.instance.id among the items is the user's. A service.name is always there afterwards. boot_unix_s:
+ * when the machine was started, 0 = not known.
  */
 void resource_read(struct resource *ret, const uint8_t *items, uint32_t len, const struct process_identity *process,
 		   uint64_t boot_unix_s);
 
+/* Unix time, in ns, of a process's start. */
+uint64_t resource_time_ns(uint64_t boot_unix_s, uint64_t ticks);
 /* "btime" of /proc/stat; 0 = not known. */
 uint64_t resource_boot_time(void);
