@@ -2,6 +2,7 @@
 #include "export/plugin.h"
 
 #include <curl/curl.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <locale.h>
 #include <stdio.h>
@@ -29,13 +30,46 @@ const char *interspan_export_version(void)
 	return INTERSPAN_VERSION;
 }
 
+static bool speaks_http(const struct config *c)
+{
+	return !config_is(c->traces_exporter, "file") && !config_is(c->traces_exporter, "console") &&
+	       !config_is(c->traces_exporter, "none");
+}
+
+/*
+ * OpenSSL, which libcurl brings along, would clean itself up in an exit handler registered after the one that stops this thread, and
+ * so before it runs, perhaps while this thread is still inside. In a program that has no OpenSSL of its own nobody
+ * misses that handler.
+ */
+static void keep_openssl_until_the_end(void)
+{
+	const uint64_t no_atexit = 0x00080000; /* OPENSSL_INIT_NO_ATEXIT */
+	void *crypto = dlopen("libcrypto.so.3", RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD);
+	int (*init)(uint64_t, const void *);
+
+	if (!crypto)
+		return;
+	init = (int (*)(uint64_t, const void *))dlsym(crypto, "OPENSSL_init_crypto");
+	if (init)
+		init(no_atexit, NULL);
+}
+
+static int start_http(const struct export_host *host)
+{
+	if (!speaks_http(host->config))
+		return 0;
+	if (!host->tls_was_loaded)
+		keep_openssl_until_the_end();
+	return curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? 0 : -ENOMEM;
+}
+
 /* The exporter is only shown to a forked child once it is whole. */
 static int make_exporter(struct export_host *host)
 {
 	struct exporter *exporter;
 	int error;
 
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+	if (start_http(host) != 0)
 		return -ENOMEM;
 	exporter = calloc(1, sizeof(*exporter));
 	error = exporter ? exporter_prepare(exporter, host->config, getpid(), host->log) : -ENOMEM;

@@ -130,7 +130,7 @@ static void read_headers(struct elf *elf)
 	const ElfW(Ehdr) *own = &__ehdr_start;
 	ElfW(Phdr) segment;
 
-	elf->is_elf = elf->bytes && elf->size >= EI_NIDENT && !memcmp(elf->bytes, ELFMAG, SELFMAG);
+	elf->is_elf = elf->bytes && elf->size >= SELFMAG && !memcmp(elf->bytes, ELFMAG, SELFMAG);
 	if (!elf->is_elf || !take(elf, 0, &elf->header, sizeof(elf->header)))
 		return;
 	elf->native = elf->header.e_ident[EI_CLASS] == own->e_ident[EI_CLASS] &&
@@ -182,12 +182,12 @@ void elf_describe(const struct elf *elf, char *ret)
 	} names[] = { { EM_386, "i386" },   { EM_X86_64, "x86-64" },   { EM_ARM, "ARM" },
 		      { EM_RISCV, "RISC-V" }, { EM_AARCH64, "AArch64" }, { EM_PPC64, "PowerPC64" },
 		      { EM_S390, "S/390" },   { EM_MIPS, "MIPS" } };
-	bool little = elf->bytes[EI_DATA] == ELFDATA2LSB;
-	uint8_t m[2] = { 0, 0 };
+	uint8_t head[20] = { 0 }; /* up to e_machine, which lies at the same place in both classes */
 
-	(void)take(elf, offsetof(ElfW(Ehdr), e_machine), m, sizeof(m));
-	unsigned machine = little ? m[0] | (unsigned)m[1] << 8 : m[1] | (unsigned)m[0] << 8;
-	const char *bits = elf->bytes[EI_CLASS] == ELFCLASS64 ? "64" : "32";
+	(void)take(elf, 0, head, sizeof(head));
+	unsigned low = head[EI_DATA] == ELFDATA2LSB ? 18 : 19;
+	unsigned machine = head[low] | (unsigned)head[37 - low] << 8;
+	const char *bits = head[EI_CLASS] == ELFCLASS64 ? "64" : "32";
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		if (names[i].machine == machine) {

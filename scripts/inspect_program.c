@@ -130,7 +130,7 @@ static bool is_text(const char *head, size_t len)
 {
 	size_t line = strcspn(head, "\n");
 
-	return len > 0 && memchr(head, 0, line < len ? line + 1 : len) == NULL;
+	return memchr(head, 0, line < len ? line + 1 : len) == NULL;
 }
 
 /* Split at blanks, in place. Returns the number of words. */

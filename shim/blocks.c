@@ -33,5 +33,5 @@ void block_give(uint8_t *block)
 				    ? &small
 				    : &large;
 
-	pool_give(pool, pool_slot(pool, block));
+	pool_give(pool, pool_slot(block));
 }

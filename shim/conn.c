@@ -30,7 +30,7 @@ struct conn *conn_at(uint32_t slot)
 
 uint32_t conn_slot(const struct conn *c)
 {
-	return pool_slot(&conns, c);
+	return pool_slot(c);
 }
 
 uint32_t conn_new(void)

@@ -43,7 +43,7 @@ uint32_t exchange_open_generation(uint32_t slot)
 
 struct handle exchange_handle(const struct exchange *e)
 {
-	uint32_t slot = pool_slot(&exchanges, e);
+	uint32_t slot = pool_slot(e);
 
 	return (struct handle){slot, pool_generation(&exchanges, slot)};
 }
@@ -152,6 +152,11 @@ uint32_t exchange_open_count(void)
 	return atomic_load_explicit(&open_servers, memory_order_relaxed);
 }
 
+uint32_t exchange_handed_count(void)
+{
+	return (uint32_t)atomic_load_explicit(&handed_servers, memory_order_relaxed);
+}
+
 uint32_t exchange_parked(uint32_t slot, struct handle except)
 {
 	const struct loop *loop = loop_at(slot);
@@ -186,7 +191,7 @@ static void release(struct exchange *e)
 {
 	leave_counts(e);
 	atomic_store_explicit(&e->open_generation, 0, memory_order_release);
-	pool_give(&exchanges, pool_slot(&exchanges, e));
+	pool_give(&exchanges, pool_slot(e));
 }
 
 void exchange_discard(struct exchange *e)

@@ -28,4 +28,4 @@ void pool_give(struct pool *pool, uint32_t slot);
 void *pool_at(const struct pool *pool, uint32_t slot);
 uint32_t pool_generation(const struct pool *pool, uint32_t slot);
 /* The slot of a payload. */
-uint32_t pool_slot(const struct pool *pool, const void *payload);
+uint32_t pool_slot(const void *payload);

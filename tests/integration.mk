@@ -5,6 +5,7 @@ APPS_DIR := $(B)/apps
 APPS_COMMON := tests/apps/http.c tests/apps/net.c
 SERVE_APPS := $(patsubst tests/apps/serve_%.c,$(APPS_DIR)/serve_%,$(wildcard tests/apps/serve_*.c))
 TRUTH_APPS := $(APPS_DIR)/loadgen $(APPS_DIR)/truth_backend
+INTEGRATION_TESTS := $(addprefix tests/integration/test_,truth.py harness.py exactness.py apps.py servers.py robustness.py)
 INTEGRATION_ENV = INTERSPAN_BUILD=$(abspath $(B))
 
 $(TRUTH_APPS): $(APPS_DIR)/%: tests/apps/%.c $(APPS_COMMON) $(wildcard tests/apps/*.h)
@@ -23,7 +24,7 @@ integration-harness-test: integration-apps ## the exactness tests' own tests: no
 	$(Q)$(INTEGRATION_ENV) $(PYTHON) -m pytest -q tests/integration/test_truth.py tests/integration/test_harness.py
 
 integration-test: all integration-apps ## exactness and transparency against real servers
-	$(Q)$(INTEGRATION_ENV) $(PYTHON) -m pytest -q tests/integration
+	$(Q)$(INTEGRATION_ENV) $(PYTHON) -m pytest -q $(INTEGRATION_TESTS)
 
 exactness-full: all integration-apps ## the proxy matrix at 20,000 requests each; prints a table
 	$(Q)$(INTEGRATION_ENV) INTERSPAN_TEST_REQUESTS=20000 $(PYTHON) tests/integration/exactness_table.py

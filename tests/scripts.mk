@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+PYTHON ?= python3
 # Tests of what lies in scripts/: the launcher, the inspector, the tree printer, the adding up of test figures.
 
 $(B)/tests/epoll_server: tests/apps/epoll_server.c
@@ -13,6 +14,6 @@ $(B)/tests/inspect-asan: $(wildcard scripts/inspect*.c) scripts/inspect.h shim/r
 	$(Q)$(CC) $(BASE) -fsanitize=address,undefined -fno-sanitize-recover=all -o $@ $(filter %.c,$^)
 
 scripts-test: $(B)/interspan-inspect $(B)/settings.txt $(B)/interspan.1 $(B)/tests/inspect-asan $(B)/tests/epoll_server
-	$(Q)B=$(abspath $(B)) /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/scripts
+	$(Q)B=$(abspath $(B)) $(PYTHON) -m pytest -q -p no:cacheprovider tests/scripts
 
 .PHONY: scripts-test

@@ -89,7 +89,7 @@ static enum failure choose_failure(void)
 	if (!fails)
 		return FAIL_NONE;
 	counts.failed++;
-	return options.fail_kind >= 0 ? (enum failure)options.fail_kind : 1 + random_below_or_at(&random_state, FAIL_CUT - 1);
+	return options.fail_kind >= 0 ? (enum failure)options.fail_kind : 1 + random_below_or_at(&random_state, FAIL_CLOSE - 1);
 }
 
 static size_t put(struct connection *c, const char *bytes, size_t len)

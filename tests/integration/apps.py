@@ -38,22 +38,26 @@ APPS = [
 ]
 
 
+def start(workplace, app, port, upstream_port, environment=None):
+    argv = [programs.APPS / app.program, "--port", port, "--upstream", upstream_port, *app.options]
+    return workplace.start(argv, port, environment)
+
+
 def run(app, *, shim=True, requests=None, connections=None, incoming="none", trace_backends=False, **settings):
     """Like scenarios.run(), for a test app."""
     requests = requests or programs.REQUESTS
     with programs.Workplace() as workplace:
         backend_file = workplace.file("backend.jsonl")
-        backend_environment = programs.shim_environment(backend_file) if trace_backends else None
+        backend_environment = programs.shim_environment(workplace, backend_file) if trace_backends else None
         backend = programs.start_backend(workplace, "--delay-max", "5", environment=backend_environment)
         spans_file = workplace.file("spans.jsonl")
-        environment = programs.shim_environment(spans_file, **settings) if shim else None
+        environment = programs.shim_environment(workplace, spans_file, **settings) if shim else None
         port = programs.free_port()
-        program = workplace.start([programs.APPS / app.program, "--port", port, "--upstream", backend.port, *app.options],
-                                  port, environment)
+        program = start(workplace, app, port, backend.port, environment)
         load = programs.run_load(port, requests, connections or app.connections, "--traceparent", incoming)
         result = scenarios.Result(load)
         if shim:
-            spans = programs.SpanFile(spans_file)
+            spans = programs.SpanFile(spans_file, workplace.run)
             n_servers = requests * (2 if app.program == "serve_self" else 1)
             spans.wait_for(truth.SERVER, n_servers, deadline_s=10)
         result.exit_status = program.stop()
@@ -63,5 +67,5 @@ def run(app, *, shim=True, requests=None, connections=None, incoming="none", tra
             result.spans = spans.refresh()
             result.verdict = truth.judge(result.spans, incoming=incoming)
         if trace_backends:
-            result.backend_spans = truth.read_spans(backend_file)
+            result.backend_spans = programs.SpanFile(backend_file, workplace.run).refresh()
         return result

@@ -54,7 +54,7 @@ def clean_environment():
             if not k.startswith(("OTEL_", "INTERSPAN_", "LD_")) and k not in ("TRACEPARENT", "TRACESTATE", "BAGGAGE")}
 
 
-def shim_environment(spans_file, **settings):
+def shim_environment(workplace, spans_file, **settings):
     """The environment that traces a program into a file; settings add or (None) remove variables."""
     if not LIBRARY.exists():
         raise FileNotFoundError(f"{LIBRARY}: build it first (make all)")
@@ -64,6 +64,7 @@ def shim_environment(spans_file, **settings):
         "INTERSPAN_FILE": str(spans_file),
         "INTERSPAN_CAPTURE_REQUEST_HEADERS": "x-truth",
         "OTEL_BSP_SCHEDULE_DELAY": "100",
+        "OTEL_RESOURCE_ATTRIBUTES": f"{truth.RUN_ATTRIBUTE}={workplace.run}",
         "INTERSPAN_LOG_FILE": str(spans_file) + ".log",
     }
     values.update(settings)
@@ -76,6 +77,7 @@ class Workplace:
     def __init__(self):
         self.path = pathlib.Path(tempfile.mkdtemp(prefix="interspan-test-"))
         self.path.chmod(0o777)
+        self.run = self.path.name
         self.programs = []
 
     def file(self, name, text=""):
@@ -155,10 +157,11 @@ class Program:
 
 
 class SpanFile:
-    """Spans as they arrive in a file of OTLP JSON lines."""
+    """Spans of one run as they arrive in a file of OTLP JSON lines."""
 
-    def __init__(self, path):
+    def __init__(self, path, run):
         self.path = path
+        self.run = run
         self.spans = []
         self._offset = 0
 
@@ -168,7 +171,7 @@ class SpanFile:
             added = file.read()
         added = added[: added.rfind(b"\n") + 1]
         self._offset += len(added)
-        self.spans.extend(truth.parse_lines(added.decode()))
+        self.spans.extend(s for s in truth.parse_lines(added.decode()) if s.run == self.run)
         return self.spans
 
     def count(self, kind):
@@ -190,7 +193,8 @@ def start_backend(workplace, *options, environment=None):
 
 def run_load(port, requests=None, connections=CONNECTIONS, *options):
     """Run the load generator. Its report (a dict); raises when it could not run."""
-    argv = [APPS / "loadgen", "--port", port, "--requests", requests or REQUESTS, "--connections", connections, *options]
+    argv = [APPS / "loadgen", "--port", port, "--requests", requests or REQUESTS, "--connections", connections,
+            *options]
     done = subprocess.run([str(a) for a in argv], env=clean_environment(), capture_output=True, text=True, timeout=400,
                           check=False)
     if done.returncode not in (0, 1) or not done.stdout:

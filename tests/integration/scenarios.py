@@ -32,8 +32,9 @@ def _haproxy(**options):
 
 _FAILING = (("--fail-percent", "30"), ())
 _CACHE = dict(http="proxy_cache_path cache levels=1 keys_zone=c:1m;",
-              location="proxy_cache c; proxy_cache_valid 200 1s; proxy_cache_lock on; proxy_ignore_headers Cache-Control;"
+              location="proxy_cache c; proxy_cache_valid 200 1s; proxy_cache_lock on;"
               " proxy_cache_use_stale updating; proxy_cache_background_update on;")
+_CHECKS = dict(server="check inter 10ms fall 1000000", backend="option httpchk GET /health")
 
 SCENARIOS = [
     Scenario("nginx-1-keepalive", _nginx()),
@@ -43,7 +44,7 @@ SCENARIOS = [
     Scenario("nginx-limit-req", _nginx(http="limit_req_zone $server_name zone=z:1m rate=2000r/s;",
                                        location="limit_req zone=z burst=1000;"), hidden_work=True),
     Scenario("nginx-next-upstream",
-             _nginx(location="proxy_next_upstream error timeout http_503 non_idempotent; proxy_next_upstream_tries 10;"),
+             _nginx(location="proxy_next_upstream error timeout http_503 non_idempotent;"),
              backends=_FAILING, hidden_work=True),
     Scenario("nginx-rewrite", _nginx(location="rewrite ^/(.*)$ /rewritten/$1 break;")),
     Scenario("nginx-cache-fill", _nginx(**_CACHE), load=("--no-echo",), fills=True, hidden_work=True),
@@ -51,10 +52,8 @@ SCENARIOS = [
     Scenario("haproxy-2", _haproxy(threads=2)),
     Scenario("haproxy-1-queue", _haproxy(server="maxconn 40"), hidden_work=True),
     Scenario("haproxy-2-queue", _haproxy(threads=2, server="maxconn 40"), hidden_work=True),
-    Scenario("haproxy-1-checks", _haproxy(server="check inter 10ms", backend="option httpchk GET /health"),
-             background=True),
-    Scenario("haproxy-2-checks", _haproxy(threads=2, server="check inter 10ms", backend="option httpchk GET /health"),
-             background=True),
+    Scenario("haproxy-1-checks", _haproxy(**_CHECKS), background=True),
+    Scenario("haproxy-2-checks", _haproxy(threads=2, **_CHECKS), background=True),
     Scenario("haproxy-1-reuse-always", _haproxy(backend="http-reuse always")),
     Scenario("lighttpd", servers.lighttpd),
     Scenario("apache-event", servers.apache),
@@ -82,17 +81,17 @@ def run(scenario, *, shim=True, requests=None, distinct=False, incoming="none", 
     requests = requests or programs.REQUESTS
     with programs.Workplace() as workplace:
         backend_file = workplace.file("backend.jsonl")
-        backend_environment = programs.shim_environment(backend_file) if trace_backends else None
+        backend_environment = programs.shim_environment(workplace, backend_file) if trace_backends else None
         backends = [programs.start_backend(workplace, *options, environment=backend_environment)
                     for options in scenario.backends]
         spans_file = workplace.file("spans.jsonl")
-        environment = programs.shim_environment(spans_file, **settings) if shim else None
+        environment = programs.shim_environment(workplace, spans_file, **settings) if shim else None
         proxy = scenario.start(workplace, backends, environment)
         load = programs.run_load(proxy.port, requests, programs.CONNECTIONS, "--traceparent", incoming, *scenario.load,
                                  *(["--distinct"] if distinct else []))
         result = Result(load)
         if shim:
-            spans = programs.SpanFile(spans_file)
+            spans = programs.SpanFile(spans_file, workplace.run)
             spans.wait_for(truth.SERVER, requests, deadline_s=10)
         result.exit_status = proxy.stop()
         result.stderr = proxy.stderr
@@ -102,5 +101,5 @@ def run(scenario, *, shim=True, requests=None, distinct=False, incoming="none", 
             result.spans = spans.refresh()
             result.verdict = truth.judge(result.spans, incoming=incoming)
         if trace_backends:
-            result.backend_spans = truth.read_spans(backend_file)
+            result.backend_spans = programs.SpanFile(backend_file, workplace.run).refresh()
         return result

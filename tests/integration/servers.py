@@ -15,7 +15,7 @@ def _unprivileged_user():
 
 
 def nginx(workplace, backends, environment=None, *, workers=1, keepalive=True, http="", server="", location="",
-          user="root", upstream=""):
+          user="root", upstream="", idle=300):
     port = free_port()
     directory = workplace.directory(f"nginx-{port}")
     servers = "".join(f"server 127.0.0.1:{b.port} max_fails=0; " for b in backends)
@@ -27,7 +27,7 @@ daemon off; worker_processes {workers}; pid {directory}/pid; error_log {director
 {f"user {user};" if IS_ROOT else ""}
 events {{ worker_connections 2048; }}
 http {{
-	access_log off; keepalive_requests 10000000; keepalive_timeout 300s; {paths}
+	access_log off; keepalive_requests 10000000; keepalive_timeout {idle}s; {paths}
 	client_header_timeout 2s; client_body_timeout 2s;
 	{f"upstream backend {{ {servers} {upstream} {'keepalive 128; keepalive_requests 10000000;' if keepalive else ''} }}"
      if backends else ""}
@@ -43,7 +43,7 @@ http {{
                            signal.SIGQUIT)
 
 
-def haproxy(workplace, backends, environment=None, *, threads=1, server="", backend="", header=""):
+def haproxy(workplace, backends, environment=None, *, threads=1, server="", backend="", header="", idle=300, config_before=()):
     port = free_port()
     lines = "\n".join(f"\tserver s{i} 127.0.0.1:{b.port} {server}" for i, b in enumerate(backends))
     config = workplace.file(f"haproxy-{port}.cfg", f"""
@@ -54,10 +54,11 @@ global
 defaults
 	mode http
 	timeout connect 5s
-	timeout client 300s
+	timeout client {idle}s
 	timeout server 60s
 	timeout queue 60s
 	timeout http-request 2s
+	timeout check 5s
 frontend front
 	bind 127.0.0.1:{port}
 	default_backend back
@@ -65,10 +66,10 @@ backend back
 	{backend}
 {lines}
 """)
-    return workplace.start(["haproxy", "-db", "-f", config], port, environment)
+    return workplace.start(["haproxy", "-db", *config_before, "-f", config], port, environment, signal.SIGUSR1)
 
 
-def lighttpd(workplace, backends, environment=None):
+def lighttpd(workplace, backends, environment=None, *, idle=300):
     port = free_port()
     directory = workplace.directory(f"lighttpd-{port}")
     hosts = ", ".join(f'("host" => "127.0.0.1", "port" => {b.port})' for b in backends)
@@ -80,14 +81,14 @@ server.port = {port}
 server.max-fds = 4096
 server.max-keep-alive-requests = 65535
 server.max-read-idle = 2
-server.max-keep-alive-idle = 300
+server.max-keep-alive-idle = {idle}
 server.errorlog = "{directory}/error.log"
 proxy.server = ("" => ({hosts}))
 """)
-    return workplace.start(["lighttpd", "-D", "-f", config], port, environment)
+    return workplace.start(["lighttpd", "-D", "-f", config], port, environment, signal.SIGINT)
 
 
-def apache(workplace, backends, environment=None):
+def apache(workplace, backends, environment=None, *, idle=300):
     port = free_port()
     directory = workplace.directory(f"apache-{port}")
     modules = "\n".join(f"LoadModule {m}_module /usr/lib/apache2/modules/mod_{m}.so"
@@ -104,12 +105,14 @@ Listen 127.0.0.1:{port}
 {modules}
 {user}
 StartServers 2
-ServerLimit 4
-ThreadsPerChild 64
+ServerLimit 2
+ThreadLimit 128
+ThreadsPerChild 128
 MaxRequestWorkers 256
+MaxSpareThreads 256
 MaxConnectionsPerChild 0
 KeepAlive On
-KeepAliveTimeout 300
+KeepAliveTimeout {idle}
 MaxKeepAliveRequests 0
 RequestReadTimeout header=2 body=2
 ProxyPass / http://127.0.0.1:{backends[0].port}/
@@ -117,7 +120,7 @@ ProxyPass / http://127.0.0.1:{backends[0].port}/
     return workplace.start(["apache2", "-DFOREGROUND", "-f", config], port, environment)
 
 
-def varnish(workplace, backends, environment=None, *, recv="return (pass);", response=""):
+def varnish(workplace, backends, environment=None, *, recv="return (pass);", response="", idle=300):
     port = free_port()
     vcl = workplace.file(f"varnish-{port}.vcl", f"""
 vcl 4.1;
@@ -127,5 +130,5 @@ sub vcl_backend_response {{ {response} }}
 """)
     return workplace.start(
         ["varnishd", "-F", "-j", "none", "-n", workplace.path / f"varnish-{port}", "-a", f"127.0.0.1:{port}", "-f", vcl,
-         "-s", "malloc,64m", "-p", "thread_pool_min=100", "-p", "thread_pools=1", "-p", "timeout_idle=300"], port,
+         "-s", "malloc,64m", "-p", "thread_pool_min=100", "-p", "thread_pools=1", "-p", f"timeout_idle={idle}"], port,
         environment)

@@ -6,6 +6,7 @@ import pytest
 import apps
 import programs
 import scenarios
+import test_servers
 
 
 def assert_served(load):
@@ -39,3 +40,17 @@ def test_load_generator_counts_what_breaks(workplace):
     load = programs.run_load(backend.port, 500)
     assert load["broken"] > 0 and load["not_2xx"] > 0
     assert load["answered"] + load["broken"] == 500
+
+
+@pytest.mark.parametrize("name", test_servers.PROXIES)
+def test_two_plain_runs_look_the_same(name):
+    """What the comparison with the shim rests on."""
+    one, two = (test_servers.observe(test_servers.PROXIES[name], test_servers.CONVERSATIONS, False) for _ in range(2))
+    assert one == two
+
+
+@pytest.mark.parametrize("name", test_servers.PROXIES)
+def test_two_plain_runs_answer_random_bytes_the_same(name):
+    cases = test_servers.fuzz_cases(seed=name)[:300]
+    one, two = (test_servers.answers_to(test_servers.PROXIES[name], cases, False)[0] for _ in range(2))
+    assert [(c, a, b) for c, a, b in zip(cases, one, two) if a != b] == []

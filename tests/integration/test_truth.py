@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+import programs
 import truth
 from truth import CLIENT, SERVER
 
@@ -133,15 +134,29 @@ def test_chain():
     assert truth.judge_chain(calls, [orphan]) == [orphan]
 
 
-def test_read_spans(tmp_path):
+def line(**resource):
     item = {"traceId": "1" * 32, "spanId": "2" * 16, "parentSpanId": "3" * 16, "kind": 3, "name": "GET",
             "startTimeUnixNano": "5", "endTimeUnixNano": "9", "links": [{"traceId": "4" * 32, "spanId": "5" * 16}],
             "attributes": [{"key": truth.TRUTH_ATTRIBUTE, "value": {"arrayValue": {"values": [{"stringValue": "a-1"}]}}},
                            {"key": truth.EVIDENCE_ATTRIBUTE, "value": {"stringValue": "stamp"}}]}
-    resource = {"attributes": [{"key": "process.pid", "value": {"intValue": "42"}}]}
-    line = json.dumps({"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [item]}]}]})
-    path = tmp_path / "spans.jsonl"
-    path.write_text(line + "\n" + line[:50])
-    (read,) = truth.read_spans(path)
+    attributes = [{"key": "process.pid", "value": {"intValue": "42"}}]
+    attributes += [{"key": key, "value": {"stringValue": value}} for key, value in resource.items()]
+    return json.dumps({"resourceSpans": [{"resource": {"attributes": attributes}, "scopeSpans": [{"spans": [item]}]}]})
+
+
+def test_reading(workplace):
+    path = workplace.file("spans.jsonl", line(**{truth.RUN_ATTRIBUTE: workplace.run}) + "\n")
+    file = programs.SpanFile(path, workplace.run)
+    (read,) = file.refresh()
     assert (read.truth, read.evidence, read.pid, read.start, read.kind) == ("a-1", "stamp", 42, 5, CLIENT)
     assert read.links == [("4" * 32, "5" * 16)]
+
+
+def test_spans_of_other_runs_and_half_lines_are_left_out(workplace):
+    mine, other = line(**{truth.RUN_ATTRIBUTE: workplace.run}), line(**{truth.RUN_ATTRIBUTE: "other"})
+    path = workplace.file("spans.jsonl", f"{other}\n{line()}\n{mine[:60]}")
+    file = programs.SpanFile(path, workplace.run)
+    assert file.refresh() == []
+    with open(path, "a", encoding="utf-8") as out:
+        out.write(mine[60:] + "\n")
+    assert len(file.refresh()) == 1

@@ -16,6 +16,7 @@ import json
 SERVER, CLIENT = 2, 3
 TRUTH_ATTRIBUTE = "http.request.header.x-truth"
 EVIDENCE_ATTRIBUTE = "interspan.parent.evidence"
+RUN_ATTRIBUTE = "test.run"  # a resource attribute: spans that dead processes of other runs left may be drained into a file
 WARM_UP = 100
 TRACE_ID_PREFIX = "%016x" % 0x10ADCE  # the load generator's
 
@@ -33,6 +34,7 @@ class Span:
     links: list
     status: int
     pid: int
+    run: str = ""
 
     @property
     def truth(self):
@@ -68,6 +70,7 @@ def _span(item, resource):
         links=[(link["traceId"], link["spanId"]) for link in item.get("links", [])],
         status=item.get("status", {}).get("code", 0),
         pid=resource.get("process.pid", 0),
+        run=resource.get(RUN_ATTRIBUTE, ""),
     )
 
 
@@ -80,13 +83,6 @@ def parse_lines(text):
             for scope in group["scopeSpans"]:
                 spans.extend(_span(item, resource) for item in scope["spans"])
     return spans
-
-
-def read_spans(path):
-    """All spans of a file. A last line without its newline is still being written: left out."""
-    with open(path, encoding="utf-8") as file:
-        text = file.read()
-    return parse_lines(text[: text.rfind("\n") + 1])
 
 
 @dataclasses.dataclass

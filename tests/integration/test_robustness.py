@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs that lock themselves in, give up root, or have little: traced, and unharmed."""
+
+import os
+import pathlib
+import signal
+
+import pytest
+
+import apps
+import programs
+import scenarios
+import servers
+import stats
+import truth
+from test_exactness import check_served
+
+needs_root = pytest.mark.skipif(not servers.IS_ROOT, reason="needs root")
+
+
+@needs_root
+def test_debian_haproxy():
+    """Debian's own haproxy.cfg: chroot to /var/lib/haproxy, user and group haproxy."""
+    pathlib.Path("/run/haproxy").mkdir(exist_ok=True)
+    debian = ("-f", "/etc/haproxy/haproxy.cfg")
+    scenario = scenarios.Scenario("debian", lambda w, b, e: servers.haproxy(w, b, e, config_before=debian))
+    result = scenarios.run(scenario)
+    check_served(result, programs.REQUESTS)
+    assert result.verdict.servers == programs.REQUESTS and result.verdict.right >= programs.REQUESTS - 100
+    assert result.verdict.wrong == 0 and result.verdict.unknown == 0, result.verdict.summary()
+
+
+@needs_root
+@pytest.mark.parametrize("workers", [1, 2])
+def test_nginx_with_unprivileged_workers(workers):
+    scenario = scenarios.Scenario("www-data", lambda w, b, e: servers.nginx(w, b, e, workers=workers, user="www-data"))
+    result = scenarios.run(scenario)
+    check_served(result, programs.REQUESTS)
+    assert result.verdict.servers == programs.REQUESTS, result.verdict.summary()
+    assert result.verdict.wrong == 0 and result.verdict.unknown == 0, result.verdict.summary()
+
+
+def test_seccomp_after_listen():
+    """From then on a system call too many kills the process."""
+    app = apps.App("seccomp", "serve_seccomp", connections=1)
+    result = apps.run(app, requests=300)
+    check_served(result, 300)
+    assert result.verdict.servers == 300 and result.verdict.wrong == 0 and result.verdict.unknown == 0
+
+
+def test_few_descriptors(workplace):
+    """RLIMIT_NOFILE 64, and a program that comes close to it."""
+    backend = programs.start_backend(workplace)
+    spans = programs.SpanFile(workplace.file("spans.jsonl"), workplace.run)
+    port = programs.free_port()
+    environment = programs.shim_environment(workplace, spans.path)
+    argv = ["prlimit", "--nofile=64", programs.APPS / "serve_threads", "--port", port, "--upstream", backend.port]
+    program = workplace.start(argv, port, environment)
+    load = programs.run_load(port, 600, 28)
+    assert (load["answered"], load["broken"], load["mismatched"], load["not_2xx"]) == (600, 0, 0, 0), load
+    verdict = truth.judge(spans.wait_for(truth.SERVER, 600))
+    assert (verdict.servers, verdict.clients, verdict.wrong, verdict.unknown) == (600, 1200, 0, 0), verdict.summary()
+    assert program.stop() == 0
+
+
+def _children(pid):
+    return [int(p) for p in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@needs_root
+def test_first_process_of_a_namespace(workplace):
+    backend = programs.start_backend(workplace)
+    spans = programs.SpanFile(workplace.file("spans.jsonl"), workplace.run)
+    port = programs.free_port()
+    environment = programs.shim_environment(workplace, spans.path)
+    argv = ["unshare", "--pid", "--fork", "--mount-proc", programs.APPS / "serve_loops", "--port", port, "--upstream",
+            backend.port, "--workers", "2", "--reuse"]
+    program = workplace.start(argv, port, environment)
+    load = programs.run_load(port, 600, 20)
+    assert (load["answered"], load["broken"], load["mismatched"], load["not_2xx"]) == (600, 0, 0, 0), load
+    verdict = truth.judge(spans.wait_for(truth.SERVER, 600))
+    assert verdict.servers == 600 and verdict.wrong == 0 and verdict.unknown == 0, verdict.summary()
+    (child,) = _children(program.pid)
+    os.kill(child, signal.SIGTERM)
+    assert program.process.wait(programs.DEADLINE_S) == 0
+
+
+# ---- collectors that do not do their part ----
+
+def run_with_collector(workplace, collector_options, requests=600):
+    """A traced server whose spans go to a collector; its accounts after the load, and how it ended.
+
+    collector_options: None for a port where nobody listens.
+    """
+    endpoint = programs.free_port()
+    collector = None
+    if collector_options is not None:
+        collector = programs.start_backend(workplace, *collector_options)
+        endpoint = collector.port
+    environment = programs.shim_environment(workplace, workplace.path / "unused", OTEL_TRACES_EXPORTER="otlp",
+                                            OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{endpoint}")
+    backend = programs.start_backend(workplace, "--delay-max", "5")
+    app = apps.App("loops", "serve_loops", ("--workers", "2", "--reuse"))
+    program = apps.start(workplace, app, programs.free_port(), backend.port, environment)
+    load = programs.run_load(program.port, requests, 32)
+    assert (load["answered"], load["broken"], load["mismatched"], load["not_2xx"]) == (requests, 0, 0, 0), load
+    return program, collector
+
+
+N_SPANS = 600 * 3  # a server span, and 1 + n % 3 calls
+
+
+@pytest.mark.parametrize("options", [
+    pytest.param(("--fail-first", "3", "--fail-kind", "503"), id="503-then-200"),
+    pytest.param(("--fail-first", "2", "--fail-kind", "reset"), id="reset-then-200"),
+    pytest.param(("--fail-first", "2", "--fail-kind", "cut"), id="closing-mid-answer"),
+])
+def test_collector_recovers(workplace, options):
+    """Retryable failures: everything is delivered in the end."""
+    program, collector = run_with_collector(workplace, ("--delay-max", "0", "--body-max", "0", *options))
+    totals = stats.settled(program)
+    assert totals["started"] == totals["exported"] == N_SPANS and stats.dropped(totals) == {}, totals
+    assert program.stop() == 0
+    collector.stop()
+
+
+def test_collector_refuses(workplace):
+    """400 is for good: every span is dropped, and counted."""
+    program, collector = run_with_collector(workplace, ("--delay-max", "0", "--status", "400", "--body-max", "0"))
+    totals = stats.settled(program)
+    assert totals["exported"] == 0 and stats.dropped(totals) == {"dropped.rejected": N_SPANS}, totals
+    assert program.stop() == 0
+    collector.stop()
+
+
+@pytest.mark.parametrize("options", [pytest.param(None, id="absent"),
+                                     pytest.param(("--delay-min", "30000"), id="slow")])
+def test_collector_is_no_help(workplace, options):
+    """Nothing is lost and nobody waits: the spans are still in the segment, and the exit does not hang."""
+    program, _ = run_with_collector(workplace, options)
+
+    def counted():
+        found = stats.segments(program)
+        return found and found[0]["counters"]["written"] == N_SPANS and found
+    (segment,) = programs.wait_until(counted, "all spans to be written")
+    assert segment["queued"] == N_SPANS and segment["adds_up"] and stats.dropped(segment["counters"]) == {}
+    assert program.stop(deadline_s=10) == 0  # far below the collector's 30 s
+
+
+def test_leftovers_are_drained(workplace):
+    """kill -9 loses no finished span: the next drain delivers what is in the segment."""
+    program, _ = run_with_collector(workplace, None)
+    programs.wait_until(lambda: (found := stats.segments(program)) and found[0]["counters"]["written"] == N_SPANS,
+                        "all spans to be written")
+    program.kill()
+    spans = programs.SpanFile(workplace.file("drained.jsonl"), workplace.run)
+    environment = programs.shim_environment(workplace, spans.path)
+    del environment["LD_PRELOAD"]
+    programs.subprocess.run([programs.AGENT, "drain"], env=programs.clean_environment() | environment, check=False,
+                            timeout=programs.DEADLINE_S)
+    drained = spans.refresh()
+    assert len(drained) == N_SPANS and len({(s.trace_id, s.span_id) for s in drained}) == N_SPANS
