@@ -119,7 +119,8 @@ static int command_drain(void)
 		    .exporter = agent.exporter, .config = agent.config, .stop = agent.stop, .no_retry = true};
 
 		counts = segments_drain_orphans(agent.dir, &proto, agent.room);
-		printf("%u segments of dead processes: %u exported, %u left\n", counts.found, counts.drained, counts.left);
+		printf("%u segments of dead processes: %u exported, %u left\n", counts.found, counts.drained,
+		       counts.left);
 		status = counts.left ? EXIT_FAILURE : EXIT_SUCCESS;
 	}
 	end(&agent);

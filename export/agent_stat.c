@@ -90,10 +90,16 @@ static void print_counters(const struct report *report)
 	for (size_t i = 0; i < ACCOUNTS_SETTLED; i++)
 		printf(" + %s %" PRIu64, stats_name(accounts_settled[i]),
 		       report->totals[accounts_settled[i]]);
-	printf("\n  the counters %s\n", report->adds_up ? "add up" : "do not add up (yet: they are read while they change)");
+	printf("\n  the counters %s\n",
+	       report->adds_up ? "add up" : "do not add up (yet: they are read while they change)");
 	for (int i = STAT_EXPORT_CALLS; i < STAT_N; i++)
 		if (report->totals[i])
 			printf("  %-24s %" PRIu64 "\n", stats_name((enum stat_id)i), report->totals[i]);
+}
+
+static bool is_down(const struct report *report)
+{
+	return atomic_load(&report->consumer.header->collector_down) != 0;
 }
 
 static void print_report(const struct report *report, bool first)
@@ -101,7 +107,7 @@ static void print_report(const struct report *report, bool first)
 	printf("%s%s  %s  ", first ? "" : "\n", report->name, report->service);
 	if (report->exporter)
 		printf("exported by thread %u%s\n", report->exporter,
-		       atomic_load(&report->consumer.header->collector_down) ? ", the collector cannot be reached" : "");
+		       is_down(report) ? ", the collector cannot be reached" : "");
 	else if (report->has_writers)
 		printf("no exporter\n");
 	else
@@ -136,10 +142,11 @@ static void print_report_json(const struct report *report, bool first)
 	print_string(report->service);
 	printf(",\"has_writers\":%s,\"exporter\":%u,\"collector_down\":%s,\"processes\":[",
 	       report->has_writers ? "true" : "false", report->exporter,
-	       atomic_load(&report->consumer.header->collector_down) ? "true" : "false");
+	       is_down(report) ? "true" : "false");
 	each_process(report, print_process_json);
-	printf("],\"open\":%" PRId64 ",\"queued\":%" PRId64 ",\"queued_bytes\":%" PRIu64 ",\"adds_up\":%s,\"counters\":{",
-	       report->live, report->queued, report->bytes, report->adds_up ? "true" : "false");
+	printf("],\"open\":%" PRId64 ",\"queued\":%" PRId64 ",\"queued_bytes\":%" PRIu64,
+	       report->live, report->queued, report->bytes);
+	printf(",\"adds_up\":%s,\"counters\":{", report->adds_up ? "true" : "false");
 	for (int i = 0; i < STAT_N; i++)
 		printf("%s\"%s\":%" PRIu64, i ? "," : "", stats_name((enum stat_id)i), report->totals[i]);
 	printf("}}");

@@ -55,7 +55,7 @@ struct attributes {
 	uint32_t n;
 	uint32_t cap;
 	uint32_t dropped;           /* items that could not be taken in */
-	bool named_are_arrays;      /* ITEM_NAMED: an element of a string array (spans), or a plain string (resources) */
+	bool named_are_arrays;      /* ITEM_NAMED: element of a string array (spans), or plain string (resources) */
 	bool has_named;             /* some key did not come from the table */
 	uint16_t place_of[ATTR_N];  /* index + 1 of a table key in list; 0: not there */
 	struct texts *texts;
@@ -66,9 +66,9 @@ struct attributes {
 void attributes_begin(struct attributes *set, struct attribute *room, uint32_t cap);
 
 /*
- * Take in one valid item (items_valid()). A key that is there already is overwritten, except that array elements are appended. Items that
- * are no attributes are ignored; a key that is not UTF-8, or a value of
- * another type than its key's, counts as dropped.
+ * Take in one valid item (items_valid()). A key that is there already is overwritten, except that array elements are
+ * appended. Items that are no attributes are ignored; a key that is not UTF-8, or a value of another type than its
+ * key's, counts as dropped.
  */
 void attributes_add_item(struct attributes *set, const struct record_item *item, const uint8_t *payload);
 void attributes_set_string(struct attributes *set, enum attr key, const char *text);

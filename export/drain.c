@@ -112,7 +112,8 @@ static bool back_off(struct drain *d, uint32_t wait_ms)
 			return false;
 		if (!wanted && flush_wanted(d))
 			return true;
-		consumer_wait(d->consumer, WAIT_FLUSH, left < BACK_OFF_SLICE_MS ? (int)left : BACK_OFF_SLICE_MS, d->stop);
+		consumer_wait(d->consumer, WAIT_FLUSH, left < BACK_OFF_SLICE_MS ? (int)left : BACK_OFF_SLICE_MS,
+			      d->stop);
 	}
 	return !is_stopping(d);
 }

@@ -88,8 +88,8 @@ static void read_protocol(const struct config *settings, enum signal signal, log
 
 	if (signal != SIGNAL_TRACES || config_is(protocol, "http/protobuf"))
 		return;
-	snprintf(text, sizeof(text), "OTLP protocol %.40s is not spoken here: http/protobuf is used (port 4318 as a rule)",
-		 protocol);
+	snprintf(text, sizeof(text),
+		 "OTLP protocol %.40s is not spoken here: http/protobuf is used (port 4318 as a rule)", protocol);
 	log(LOG_WARN, text);
 }
 

@@ -6,8 +6,6 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "shim/clock.h"
@@ -34,31 +32,12 @@ void file_begin(struct file *file, const struct config *settings, pid_t owner, b
 		snprintf(file->path, sizeof(file->path), "%s/interspan-%d.jsonl", cwd, owner);
 }
 
-/*
- * The program's descriptor 1, from a thread with a descriptor table of its own: the very same open file through
- * pidfd_getfd (kernel 5.6), so that what we write moves the offset that the program writes at; else reopened.
- */
-static int open_console(void)
-{
-	int pidfd, fd;
-
-	if (gettid() == getpid())
-		return fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-	pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
-	fd = pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, STDOUT_FILENO, 0);
-	if (pidfd >= 0)
-		close(pidfd);
-	if (fd < 0)
-		fd = open("/proc/self/fd/1", O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	return fd;
-}
-
 int file_open(struct file *file)
 {
 	if (file->fd >= 0)
 		return 0;
 	if (file->console)
-		file->fd = open_console();
+		file->fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3); /* kept for us by whoever made this thread */
 	else
 		/* O_NONBLOCK: a FIFO that nobody reads must not hold us up. */
 		file->fd = open(file->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);

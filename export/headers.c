@@ -126,7 +126,8 @@ unsigned headers_read(char *ret[], unsigned max, const char *list, void (*log)(i
 			ret[n++] = header;
 			continue;
 		}
-		snprintf(text, sizeof(text), "OTLP headers: entry %u is not a header that can be sent: skipped", position);
+		snprintf(text, sizeof(text), "OTLP headers: entry %u is not a header that can be sent: skipped",
+			 position);
 		log(LOG_WARN, text);
 	}
 	return n;

@@ -10,7 +10,7 @@
  * Context: one thread; memory comes from the buffer only.
  */
 
-/* A document is: begin, then for each resource group_begin, json_add..., group_end, and end (which adds the newline). */
+/* A document is: begin, then for each resource group_begin, json_add..., group_end; then end, with the newline. */
 struct json_state {
 	bool first_group;
 	bool first_span;

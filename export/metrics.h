@@ -24,10 +24,10 @@ struct metrics_values {
 	uint64_t now_unix_ns;
 };
 
-/* For this exporter; nothing is ever sent unless it is OTLP, OTEL_METRICS_EXPORTER allows it and there is an endpoint. */
+/* Nothing is ever sent unless the exporter is OTLP, OTEL_METRICS_EXPORTER allows it and there is an endpoint. */
 void metrics_begin(struct metrics *metrics, const struct exporter *exporter);
 void metrics_end(struct metrics *metrics);
-/* Send them if it is time to. flushed: the program may be about to exit. A collector that refuses is not asked again. */
+/* Send them if it is time to. flushed: the program may be about to exit. Who refuses is not asked again. */
 void metrics_send(struct metrics *metrics, struct drain *drain, bool flushed);
 
 /* An ExportMetricsServiceRequest. */

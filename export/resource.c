@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define KEY_IS(set, key) ((set)->place_of[key] != 0)
+#define IS_IN(set, key) ((set)->place_of[key] != 0)
 
 static void read_items(struct attributes *set, const uint8_t *items, uint32_t len)
 {
@@ -81,14 +81,14 @@ void resource_read(struct resource *ret, const uint8_t *items, uint32_t len, con
 		attributes_set_int(set, ATTR_PROCESS_PID, process->pid);
 		attributes_set_int(set, ATTR_PROCESS_PARENT_PID, process->parent_pid);
 	}
-	if (is_set(process->instance_id, sizeof(process->instance_id))) {
+	if (!IS_IN(set, ATTR_SERVICE_INSTANCE_ID) && is_set(process->instance_id, sizeof(process->instance_id))) {
 		format_uuid(ret->instance_id, process->instance_id);
 		attributes_set_string(set, ATTR_SERVICE_INSTANCE_ID, ret->instance_id);
 	}
 	if (process->start_time && boot_unix_s &&
 	    format_time(ret->created, sizeof(ret->created), boot_unix_s, process->start_time))
 		attributes_set_string(set, ATTR_PROCESS_CREATION_TIME, ret->created);
-	if (!KEY_IS(set, ATTR_SERVICE_NAME))
+	if (!IS_IN(set, ATTR_SERVICE_NAME))
 		attributes_set_string(set, ATTR_SERVICE_NAME, "unknown_service");
 }
 

@@ -25,7 +25,9 @@ struct process_identity {
 };
 
 /*
- * Fill ret from valid items (items_valid(); pointers into them are kept) and from the process, whose values win. A service.name is always there afterwards. boot_unix_s: when the machine was started, 0 = not known.
+ * Fill ret from valid items (items_valid(); pointers into them are kept) and from the process, whose values win, except
+ * that a service.instance.id among the items is the user's. A service.name is always there afterwards. boot_unix_s:
+ * when the machine was started, 0 = not known.
  */
 void resource_read(struct resource *ret, const uint8_t *items, uint32_t len, const struct process_identity *process,
 		   uint64_t boot_unix_s);

@@ -167,6 +167,7 @@ bool span_read(struct span *ret, const struct record *record, const struct span_
 	if (ret->status != STATUS_ERROR)
 		ret->status_text.len = 0;
 	if (options->evidence)
-		attributes_set_string(&ret->attributes, ATTR_INTERSPAN_PARENT_EVIDENCE, evidence_name(record->evidence));
+		attributes_set_string(&ret->attributes, ATTR_INTERSPAN_PARENT_EVIDENCE,
+				      evidence_name(record->evidence));
 	return true;
 }

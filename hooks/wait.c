@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where a thread waits for events: the borders of the engine's windows. */
+#include <limits.h>
+
 #include "hooks/hook.h"
 
 /* glibc declares poll's array as written only; the compiler, once it instruments, takes our look at it for a mistake. */
@@ -32,15 +34,24 @@ EXPORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 	return result;
 }
 
-static int wait_begin(int epfd, int max_events)
+/* Rounded down: a wait that ends at its timeout must not look as if it had ended before. */
+static int in_ms(const struct timespec *timeout)
+{
+	if (!timeout)
+		return -1;
+	return timeout->tv_sec >= INT_MAX / 1000 ? INT_MAX : (int)(timeout->tv_sec * 1000 + timeout->tv_nsec / 1000000);
+}
+
+static int wait_begin(int epfd, int max_events, int timeout_ms)
 {
 	tell_modules();
+	engine_waiting_at_most(timeout_ms);
 	return engine_wait_begin(epfd, max_events);
 }
 
 EXPORT int epoll_wait(int epfd, struct epoll_event *events, int max_events, int timeout_ms)
 {
-	int n = REAL(epoll_wait)(epfd, events, wait_begin(epfd, max_events), timeout_ms);
+	int n = REAL(epoll_wait)(epfd, events, wait_begin(epfd, max_events, timeout_ms), timeout_ms);
 
 	engine_wait_end(epfd, events, n);
 	return n;
@@ -48,7 +59,7 @@ EXPORT int epoll_wait(int epfd, struct epoll_event *events, int max_events, int 
 
 EXPORT int epoll_pwait(int epfd, struct epoll_event *events, int max_events, int timeout_ms, const sigset_t *mask)
 {
-	int n = REAL(epoll_pwait)(epfd, events, wait_begin(epfd, max_events), timeout_ms, mask);
+	int n = REAL(epoll_pwait)(epfd, events, wait_begin(epfd, max_events, timeout_ms), timeout_ms, mask);
 
 	engine_wait_end(epfd, events, n);
 	return n;
@@ -57,21 +68,22 @@ EXPORT int epoll_pwait(int epfd, struct epoll_event *events, int max_events, int
 EXPORT int epoll_pwait2(int epfd, struct epoll_event *events, int max_events, const struct timespec *timeout,
 			const sigset_t *mask)
 {
-	int n = REAL(epoll_pwait2)(epfd, events, wait_begin(epfd, max_events), timeout, mask);
+	int n = REAL(epoll_pwait2)(epfd, events, wait_begin(epfd, max_events, in_ms(timeout)), timeout, mask);
 
 	engine_wait_end(epfd, events, n);
 	return n;
 }
 
-static void poll_begin(const struct pollfd *fds, nfds_t count)
+static void poll_begin(const struct pollfd *fds, nfds_t count, int timeout_ms)
 {
 	tell_modules();
+	engine_waiting_at_most(timeout_ms);
 	engine_poll_begin(fds, count);
 }
 
 EXPORT int poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 {
-	poll_begin(fds, count);
+	poll_begin(fds, count, timeout_ms);
 
 	int ready = REAL(poll)(fds, count, timeout_ms);
 
@@ -81,7 +93,7 @@ EXPORT int poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 
 EXPORT int __poll_chk(struct pollfd *fds, nfds_t count, int timeout_ms, size_t fds_size)
 {
-	poll_begin(fds, count);
+	poll_begin(fds, count, timeout_ms);
 
 	int ready = REAL(__poll_chk)(fds, count, timeout_ms, fds_size);
 
@@ -91,7 +103,7 @@ EXPORT int __poll_chk(struct pollfd *fds, nfds_t count, int timeout_ms, size_t f
 
 EXPORT int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask)
 {
-	poll_begin(fds, count);
+	poll_begin(fds, count, in_ms(timeout));
 
 	int ready = REAL(ppoll)(fds, count, timeout, mask);
 
@@ -102,7 +114,7 @@ EXPORT int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeou
 EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask,
 		       size_t fds_size)
 {
-	poll_begin(fds, count);
+	poll_begin(fds, count, in_ms(timeout));
 
 	int ready = REAL(__ppoll_chk)(fds, count, timeout, mask, fds_size);
 
@@ -110,16 +122,19 @@ EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *
 	return ready;
 }
 
-static void select_begin(int count, const fd_set *readable)
+static void select_begin(int count, const fd_set *readable, int timeout_ms)
 {
 	tell_modules();
+	engine_waiting_at_most(timeout_ms);
 	engine_select_begin(count, readable);
 }
 
 EXPORT int select(int count, fd_set *restrict readable, fd_set *restrict writable, fd_set *restrict exceptional,
 		  struct timeval *restrict timeout)
 {
-	select_begin(count, readable);
+	struct timespec whole = timeout ? (struct timespec){ timeout->tv_sec, timeout->tv_usec * 1000 } : (struct timespec){ 0 };
+
+	select_begin(count, readable, in_ms(timeout ? &whole : NULL));
 
 	int ready = REAL(select)(count, readable, writable, exceptional, timeout);
 
@@ -130,7 +145,7 @@ EXPORT int select(int count, fd_set *restrict readable, fd_set *restrict writabl
 EXPORT int pselect(int count, fd_set *restrict readable, fd_set *restrict writable, fd_set *restrict exceptional,
 		   const struct timespec *restrict timeout, const sigset_t *restrict mask)
 {
-	select_begin(count, readable);
+	select_begin(count, readable, in_ms(timeout));
 
 	int ready = REAL(pselect)(count, readable, writable, exceptional, timeout, mask);
 

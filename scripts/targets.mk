@@ -14,10 +14,11 @@ $(B)/interspan.1: scripts/interspan.1.in shim/config.def scripts/print-settings
 	$(Q)scripts/print-settings man <shim/config.def >$(B)/settings.man
 	$(Q)sed -e 's,@VERSION@,$(VERSION),; s,@LIBDIR@,$(PREFIX)/lib/interspan,' -e '/@SETTINGS@/{r $(B)/settings.man' -e 'd}' $< >$@
 
-# Every target that a tests/*.mk calls NAME-test takes part in make test; integration-test contains the one left out.
-TESTS := $(filter-out integration-harness-test,$(shell sed -n 's/^\([a-z0-9-]*-test\):.*/\1/p' $(sort $(wildcard tests/*.mk))))
-LONG_TESTS := $(shell sed -n 's/^\([a-z0-9-]*-test-extended\):.*/\1/p' $(sort $(wildcard tests/*.mk)))
-BENCHES := $(shell find tests/bench -maxdepth 1 -type f -executable 2>/dev/null | sort)
+# Every target that a tests/*.mk calls NAME-test takes part in make test, but for those that are part of another one.
+targets_like = $(shell sed -n 's/^\($(1)\):.*/\1/p' $(sort $(wildcard tests/*.mk)))
+TESTS := $(filter-out integration-harness-test hooks-unit-test,$(call targets_like,[a-z0-9-]*-test))
+LONG_TESTS := $(call targets_like,[a-z0-9-]*-test-extended)
+BENCHES := $(call targets_like,bench-[a-z0-9-]*) $(call targets_like,[a-z0-9-]*-bench)
 
 test: ## install what the tests need (Debian), run them all, print N passed, N failed
 	$(Q)scripts/setup build test
@@ -34,8 +35,7 @@ demo: ## trace curl, HAProxy, nginx and two backends, all unmodified, and print 
 
 bench: ## speed, memory and cost, each with the command that gives it
 	$(Q)scripts/setup build test
-	+$(Q)$(MAKE) --no-print-directory all
-	$(Q)for bench in $(BENCHES); do echo "== $$bench"; B=$(B) $$bench || exit 1; done
+	+$(Q)bad=0; for bench in $(BENCHES); do echo "== $$bench"; $(MAKE) --no-print-directory $$bench || bad=1; done; exit $$bad
 
 # ---- checks: each can be run alone; make -k check runs the rest after a failure ----
 CHECKS := check-clang check-analyzer check-tidy check-shell check-docs check-paths check-symbols check-includes

@@ -25,13 +25,14 @@ static void inherit(struct exchange *e, const struct exchange *server)
 	e->baggage_len = server->baggage_len;
 }
 
-static void attach(struct exchange *e, struct exchange *server, enum evidence rule)
+static void attach(struct exchange *e, struct exchange *server, enum evidence rule, bool opened_for_it)
 {
 	e->rule = (uint8_t)rule;
 	if (!server)
 		return;
 	e->parent = exchange_handle(server);
-	atomic_fetch_add_explicit(&server->clients_started, 1, memory_order_relaxed);
+	if (!opened_for_it)
+		atomic_fetch_add_explicit(&server->clients_elsewhere, 1, memory_order_relaxed);
 	exchange_outstanding(e->parent, 1);
 }
 
@@ -82,7 +83,7 @@ struct exchange *client_request(struct conn *c, const struct http1_head *head, u
 	struct exchange *e = exchange_begin(EXCHANGE_CLIENT), *server;
 	struct request_evidence evidence;
 	struct decision d;
-	bool excluded;
+	bool excluded, opened_for_it;
 
 	*ret_edit = false;
 	if (!e) {
@@ -91,6 +92,7 @@ struct exchange *client_request(struct conn *c, const struct http1_head *head, u
 	}
 	gather_evidence(head, &evidence);
 	rules_decide(t, c, &evidence, &d);
+	opened_for_it = !c->used && c->holds_opener && handle_equal(c->opener, d.exchange);
 	conn_release_opener(c);
 	c->used = true;
 	server = exchange_of(d.exchange);
@@ -98,7 +100,7 @@ struct exchange *client_request(struct conn *c, const struct http1_head *head, u
 	e->start_ns = now_ns;
 	e->method = (uint8_t)http_method_of(head->method);
 	exchange_identify(e, context_is_valid(&d.parent) ? &d.parent : NULL);
-	attach(e, server, d.evidence);
+	attach(e, server, d.evidence, opened_for_it);
 	inherit(e, server);
 	excluded = filter_excludes(head->target, c->peer.port, &c->peer) || (server && !server->counted);
 	if (excluded)

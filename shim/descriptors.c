@@ -97,7 +97,7 @@ static void label_opener(struct conn *c, struct thread *t)
 		return;
 	c->opener = opener;
 	c->opener_rule = (uint8_t)rule;
-	c->opener_started = atomic_load_explicit(&e->clients_started, memory_order_relaxed);
+	c->opener_started = atomic_load_explicit(&e->clients_elsewhere, memory_order_relaxed);
 	c->holds_opener = true;
 	exchange_outstanding(opener, 1);
 }

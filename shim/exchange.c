@@ -152,6 +152,11 @@ uint32_t exchange_open_count(void)
 	return atomic_load_explicit(&open_servers, memory_order_relaxed);
 }
 
+uint32_t exchange_handed_count(void)
+{
+	return (uint32_t)atomic_load_explicit(&handed_servers, memory_order_relaxed);
+}
+
 uint32_t exchange_parked(uint32_t slot, struct handle except)
 {
 	const struct loop *loop = loop_at(slot);

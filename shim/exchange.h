@@ -45,7 +45,7 @@ struct exchange {
 	uint32_t loop;            /* server: slot of the loop that read it; 0: none */
 	uint32_t ownership;       /* cell shared with forked children; 0: none */
 	_Atomic uint32_t outstanding; /* server: client exchanges and connects under way for it */
-	_Atomic uint32_t clients_started; /* server: client exchanges ever started for it */
+	_Atomic uint32_t clients_elsewhere; /* server: calls ever made for it over connections that it had not opened */
 	_Atomic bool handed_off;  /* server: its thread woke another one while handling it */
 	struct context detached;  /* server, kept for work that outlives it: see rules.c */
 	uint64_t start_ns;
@@ -100,6 +100,8 @@ void exchange_join_loop(struct exchange *e, uint32_t loop);
 /* Its thread woke another while working on it: its continuation may run anywhere. */
 void exchange_handed_off(struct handle h);
 
+/* Open ones whose thread woke another one. */
+uint32_t exchange_handed_count(void);
 /* Server exchanges open in this process. */
 uint32_t exchange_open_count(void);
 /* Open ones that neither are `except` nor wait for a client exchange or connect of their own: on loop, or (0) anywhere. */

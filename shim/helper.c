@@ -92,6 +92,7 @@ static int prepare_plugin(struct export_host *for_host, struct plugin *ret)
 		return -EBUSY;
 	r = plugin_load(ret);
 	if (r == 0) {
+		for_host->tls_was_loaded = ret->tls_was_loaded;
 		r = ret->prepare(for_host);
 		if (r != 0)
 			log_line(LOG_ERROR, "the exporter cannot start (%d): spans stay in the segment", r);
@@ -192,7 +193,8 @@ void helper_ensure(struct segment *segment)
 		return;
 	atomic_store(&stop, 0);
 	atomic_store(&thread_id, 0);
-	host = (struct export_host){segment, &config, &stop, log_text, true};
+	host = (struct export_host){
+		.segment = segment, .config = &config, .stop = &stop, .log = log_text, .may_create_files = true};
 	r = create_thread();
 	if (r != 0) {
 		log_line(LOG_ERROR, "no thread for the exporter (%d): spans stay in the segment", r);
@@ -211,7 +213,7 @@ static void wait_while(uint32_t from, uint64_t deadline_ns)
 
 void helper_prepare(struct segment *segment)
 {
-	struct export_host here = {segment, &config, &stop, log_text, false};
+	struct export_host here = {.segment = segment, .config = &config, .stop = &stop, .log = log_text};
 	uint64_t deadline = deadline_in(PREPARE_WAIT_MS);
 	unsigned depth = guard_depth;
 	struct plugin plugin;

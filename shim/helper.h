@@ -21,6 +21,7 @@ struct export_host {
 	const struct config *config;
 	_Atomic uint32_t *stop; /* futex: 1 = return soon (a record not yet accepted stays in the segment), 2 = now */
 	void (*log)(int level, const char *text);
+	bool tls_was_loaded;   /* libcrypto was in the process before the plug-in: the program may be using it */
 	bool may_create_files; /* the calling thread is the helper, whose descriptors are not the program's */
 };
 

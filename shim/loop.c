@@ -11,7 +11,8 @@
 #include "shim/thread.h"
 
 #define LOOPS 4096
-#define ISOLATED_WAITS 4096 /* refreshed whenever ambiguity is seen again */
+#define FIRST_WAITS 1024    /* a new loop is isolated until it has shown that it starts no calls, or is stamped */
+#define ISOLATED_WAITS 4096 /* refreshed whenever a parent is decided by elimination, or cannot be */
 
 static struct pool loops;
 static struct loop no_loop;
@@ -26,12 +27,17 @@ struct loop *loop_at(uint32_t slot)
 	return slot ? pool_at(&loops, slot) : &no_loop;
 }
 
+static bool is_allowed(void)
+{
+	return config_is(config.isolation, "auto");
+}
+
 uint32_t loop_new(void)
 {
 	uint32_t slot = pool_take(&loops);
 
 	if (slot)
-		*loop_at(slot) = (struct loop){0};
+		*loop_at(slot) = (struct loop){.isolate = is_allowed() ? FIRST_WAITS : 0};
 	return slot;
 }
 
@@ -47,8 +53,14 @@ void loop_closed(uint32_t slot)
 
 void loop_isolate(uint32_t slot)
 {
-	if (slot && config_is(config.isolation, "auto"))
+	if (slot && is_allowed())
 		atomic_store_explicit(&loop_at(slot)->isolate, ISOLATED_WAITS, memory_order_relaxed);
+}
+
+void loop_note_call(uint32_t slot)
+{
+	if (slot && !atomic_load_explicit(&loop_at(slot)->calls, memory_order_relaxed))
+		atomic_store_explicit(&loop_at(slot)->calls, true, memory_order_relaxed);
 }
 
 void loop_revoke(uint32_t slot, enum evidence rule)
@@ -89,6 +101,11 @@ static uint32_t loop_of(int epfd)
 		slot = (word & 0xff) == FD_EPOLL ? fdtable_object(word) : 0;
 	}
 	return slot;
+}
+
+void engine_waiting_at_most(int timeout_ms)
+{
+	thread_self()->wait_timeout_ms = timeout_ms;
 }
 
 int engine_wait_begin(int epfd, int maxevents)

@@ -17,6 +17,7 @@ struct loop {
 	_Atomic int32_t handed;   /* those whose thread woke another one */
 	_Atomic int32_t isolate;  /* waits still to be cut to one event */
 	_Atomic bool revoked[EVIDENCE_N]; /* rules that were wrong here once */
+	_Atomic bool calls;       /* a client exchange was started here */
 	_Atomic bool closed;
 };
 
@@ -24,7 +25,13 @@ int loop_start(void);
 struct loop *loop_at(uint32_t slot); /* never NULL; slot 0 is a loop nobody waits in */
 uint32_t loop_new(void);             /* 0 when there is no room */
 void loop_closed(uint32_t slot);     /* its descriptor is gone; freed when nothing counts on it */
-/* Ambiguity was seen: wait for one event at a time for a while. */
+/*
+ * Elimination is what parents rest on here: wait for one event at a time for a while. Loops begin so, because one call whose
+ * parent is unknown leaves its true parent looking parked, which makes the next call unknown as well: under steady load
+ * a loop that has once become ambiguous would stay so.
+ */
 void loop_isolate(uint32_t slot);
+/* A client exchange is started here: its parent is asked for. */
+void loop_note_call(uint32_t slot);
 void loop_revoke(uint32_t slot, enum evidence rule);
 bool loop_trusts(uint32_t slot, enum evidence rule);

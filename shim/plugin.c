@@ -108,6 +108,7 @@ static bool load(void)
 		log_line(LOG_ERROR, "cannot tell where %s is: spans stay in the segment", PLUGIN_NAME);
 		return false;
 	}
+	plugin.tls_was_loaded = real_find("OPENSSL_init_crypto") != NULL;
 	handle = REAL(dlopen)(path, open_flags());
 	if (handle == NULL) {
 		log_line(LOG_ERROR, "no exporter, spans stay in the segment: %s", last_error());

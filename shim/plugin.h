@@ -11,6 +11,7 @@
 struct plugin {
 	export_prepare_fn *prepare;
 	export_run_fn *run;
+	bool tls_was_loaded; /* see struct export_host */
 };
 
 /* Returns 0; -ENOENT when there is no usable plug-in. What is wrong is logged, once. */

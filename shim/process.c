@@ -29,7 +29,7 @@ enum segment_state { SEGMENT_NONE, SEGMENT_MAKING, SEGMENT_READY, SEGMENT_FAILED
 static struct segment segments[4];
 static _Atomic unsigned segment_index;
 static _Atomic int segment_state;
-static _Atomic bool blind, crossing, serving, threaded, leaving;
+static _Atomic bool blind, crossing, serving, threaded, leaving, forked;
 static struct context environment_parent;
 /* One page that the kernel empties in every forked child, however it was forked: 1 in the process that wrote it. */
 static _Atomic uint32_t *alive_here;
@@ -75,12 +75,36 @@ static bool exports_here(void)
 	return config_is(config.exporter_mode, "thread");
 }
 
+/* The C library's own: registered from a hook, it runs before what was registered earlier. */
+int __cxa_atexit(void (*handler)(void *), void *arg, void *dso);
+
+static void at_exit(void *unused)
+{
+	(void)unused;
+	engine_exiting();
+}
+
+/*
+ * The exporter must be still before libraries that it uses clean up in handlers of their own (OpenSSL does, and crashes a
+ * thread that is inside it). Handlers run last come, first served, and destructors after them all; so the exit is
+ * taken notice of by a handler, registered when there is something to export.
+ */
+static void watch_exit(void)
+{
+	static _Atomic bool watching;
+
+	if (!atomic_exchange(&watching, true))
+		(void)__cxa_atexit(at_exit, NULL, NULL);
+}
+
 static void wake_or_start_consumer(bool wake)
 {
 	if (wake && segment_wake(segment()) > 0)
 		return;
-	if (exports_here())
-		helper_ensure(segment());
+	if (!exports_here())
+		return;
+	watch_exit();
+	helper_ensure(segment());
 }
 
 /* Was the consumer, whoever it is, heard of lately? Two loads: asked for every record. */
@@ -187,6 +211,7 @@ static void start_over(void)
 	helper_forget();
 	atomic_store(&threaded, false);
 	atomic_store(&leaving, false);
+	atomic_store(&forked, true);
 	atomic_store(alive_here, 1);
 	if (atomic_load(&segment_state) != SEGMENT_READY)
 		atomic_store(&segment_state, SEGMENT_NONE);
@@ -220,8 +245,11 @@ void engine_exiting(void)
 	if (atomic_load(&segment_state) != SEGMENT_READY)
 		return;
 	stats_settle();
-	if (exports_here())
+	/* A forked child does not wait, unless it is the one that exports: what it wrote stays for the others. */
+	if (exports_here() && (!atomic_load(&forked) || helper_is_running() || !segment_has_others(segment()))) {
 		helper_flush(segment(), FLUSH_MS);
+		(void)helper_stop(HELPER_STOP_MS);
+	}
 	segment_leave(segment());
 }
 

@@ -33,7 +33,9 @@ static bool by_stimulus(const struct thread *t, struct handle *ret)
 
 	if (!e || e->loop != t->loop)
 		return false;
-	if (exchange_parked(process_crosses_threads() ? 0 : t->loop, w->who[0]) != 0)
+	/* What has just arrived cannot have been waited for: parked requests are resumed by timers, wake-ups and responses. */
+	if (w->fresh ? exchange_handed_count() != 0
+		     : exchange_parked(process_crosses_threads() ? 0 : t->loop, w->who[0]) != 0)
 		return false;
 	*ret = w->who[0];
 	return true;
@@ -70,8 +72,8 @@ static bool by_opener(const struct conn *c, struct handle *ret)
 
 	if (!e || !loop_trusts(c->opened_loop, EVIDENCE_OPENER))
 		return false;
-	/* One call only was ever made for it, and this connection is the only one that it can be waiting for. */
-	if (atomic_load(&e->clients_started) != c->opener_started || atomic_load(&e->outstanding) != 1)
+	/* It has made no call over a connection that was there before: this one may have been left over for somebody else then. */
+	if (atomic_load(&e->clients_elsewhere) != c->opener_started)
 		return false;
 	*ret = c->opener;
 	return true;
@@ -153,7 +155,6 @@ static void ambiguous(const struct thread *t, const struct conn *c, struct decis
 	add_exchange_link(d, c->opener);
 	add_exchange_link(d, t->sync);
 	add_parked_links(d, t->loop);
-	loop_isolate(t->loop);
 	stats_count(STAT_AMBIGUOUS);
 }
 
@@ -338,10 +339,12 @@ static void count_rule(enum evidence evidence)
 void rules_decide(struct thread *t, struct conn *c, const struct request_evidence *evidence, struct decision *ret)
 {
 	*ret = (struct decision){.evidence = EVIDENCE_AMBIGUOUS};
+	loop_note_call(t->loop);
 	if (evidence->has_traceparent && by_stamp(t, evidence, ret)) {
 		count_rule(ret->evidence);
 		return;
 	}
+	loop_isolate(t->loop);
 	if (by_elimination(t, c, evidence, ret)) {
 		ret->keep_head = false;
 		count_rule(ret->evidence);

@@ -64,7 +64,7 @@ struct exchange *server_request(struct conn *c, const struct http1_head *head, u
 	forwarder_note(e, head);
 	conn_push(c, e);
 	exchange_join_loop(e, t->loop);
-	thread_stimulated(t, exchange_handle(e));
+	thread_asked(t, exchange_handle(e));
 	note_service(t, e, c);
 	return e;
 }

@@ -3,8 +3,10 @@
 
 #include <stdatomic.h>
 
+#include "shim/clock.h"
 #include "shim/engine.h"
 #include "shim/exchange.h"
+#include "shim/loop.h"
 #include "shim/pool.h"
 #include "shim/process.h"
 #include "shim/rules.h"
@@ -54,12 +56,42 @@ void thread_stimulated(struct thread *t, struct handle who)
 	w->n = (uint16_t)(w->n + (w->n < UINT16_MAX));
 }
 
+void thread_asked(struct thread *t, struct handle who)
+{
+	t->window.fresh = t->window.fresh || t->window.n == 0;
+	thread_stimulated(t, who);
+}
+
+/* Loops compute the timeout from a clock that they read when their last wait returned; they round to milliseconds. */
+#define TIMER_MARGIN_NS 2000000
+
+/* May the loop's own timers or queues be at work in the window that opens now? */
+static bool loop_acts_by_itself(struct thread *t, uint32_t loop)
+{
+	uint64_t before = t->returned_ns, now;
+
+	if (t->wait_timeout_ms < 0)
+		return false;
+	if (t->wait_timeout_ms == 0)
+		return true;
+	if (!atomic_load_explicit(&loop_at(loop)->calls, memory_order_relaxed)) {
+		t->returned_ns = 0;
+		return true; /* no parent has been asked for here yet: the clock is not worth reading */
+	}
+	now = clock_monotonic_ns();
+	t->returned_ns = now;
+	return before == 0 || now - before + TIMER_MARGIN_NS >= (uint64_t)t->wait_timeout_ms * 1000000;
+}
+
 void thread_window_open(struct thread *t, uint32_t loop)
 {
+	bool by_itself = loop_acts_by_itself(t, loop);
+
 	t->loop = loop;
 	t->window.seq = t->window.seq == UINT32_MAX ? 1 : t->window.seq + 1;
 	t->window.n = 0;
-	t->window.other = 0;
+	t->window.fresh = false;
+	t->window.other = by_itself;
 	t->expected = HANDLE_NONE;
 }
 

@@ -20,6 +20,7 @@
 struct window {
 	uint32_t seq;          /* changes at each wait; 0: this thread has never waited */
 	uint16_t n;            /* distinct exchanges seen; may exceed WINDOW_MAX */
+	bool fresh;            /* the first of them was a request that arrived in this window */
 	uint16_t other;        /* stimuli that belong to no exchange known: wake-ups, timers, unknown responses */
 	struct handle who[WINDOW_MAX];
 };
@@ -32,6 +33,8 @@ struct thread {
 	uint64_t random[2];
 	uint32_t random_epoch;
 	uint32_t loop;           /* slot of the loop whose wait this thread returned from last; 0: none */
+	int wait_timeout_ms;     /* of the wait under way; -1: none */
+	uint64_t returned_ns;    /* when the last wait returned; 0: not looked at */
 	uint32_t poll_loop;      /* the loop that stands for this thread's own poll() or select() */
 	struct window window;
 	struct handle sync;      /* the request this thread read last: rule 5 */
@@ -62,7 +65,13 @@ void thread_after_fork(void);
 
 /* Something arrived for exchange who (or for nobody known: HANDLE_NONE). */
 void thread_stimulated(struct thread *t, struct handle who);
-/* A wait returned: a new window opens. */
+/* The same, by a request that has just arrived. */
+void thread_asked(struct thread *t, struct handle who);
+/*
+ * A wait returned: a new window opens. A loop runs what its timers and its own queues hold beside what the wait brought, and no call
+ * tells us. But it said how long it was ready to wait: if that time was not over, no timer was due, and if it was not
+ * zero, nothing was queued. Else something unknown may be at work in this window, which counts as a stimulus of nobody's.
+ */
 void thread_window_open(struct thread *t, uint32_t loop);
 
 /* ---- rule 5: classes of threads, by start routine ---- */

@@ -49,3 +49,63 @@ hooks-unit-test: $(HOOKS_UNIT) $(UNIT)/libreal_copy.so
 	$(Q)for test in $(HOOKS_UNIT); do REAL_COPY=$(UNIT)/libreal_copy.so $$test || exit 1; done
 
 .PHONY: hooks-unit-test
+
+# Programs that are run with and without the shim and compared (tests/integration/test_transparency.py).
+APPS := $(B)/tests/apps
+APP_CFLAGS := -std=gnu11 -D_GNU_SOURCE $(WARN) -Wno-deprecated-declarations -Wno-unused-result -Wno-nonnull \
+	-Wno-stringop-overread -Wno-stringop-overflow -Wno-use-after-free -g -O2
+HOOKS_APPS := early_calls early_allocator lookups conditions spawning cancellation small_stacks signal_storm \
+	close_everything variadics errno_probes many_descriptors loading transfers identity endings streams
+APP_FILES := $(HOOKS_APPS:%=$(APPS)/%) $(APPS)/exceptions $(APPS)/transfers_asan $(APPS)/transfers_fortified \
+	$(addprefix $(APPS)/,libauditor.so libpreloaded.so plugins/libloading_plugin.so)
+
+$(APPS)/early_calls: $(APPS)/libearly_calls_library.so
+$(APPS)/loading: $(APPS)/libloading_library.so
+$(APPS)/early_calls: private APP_LIBS := -Wl,--no-as-needed -L$(APPS) -learly_calls_library -Wl,-rpath,'$$ORIGIN'
+# DT_RPATH would serve the whole chain of loaders; DT_RUNPATH serves its own object only, and that is what is tested.
+$(APPS)/loading: private APP_LIBS := -L$(APPS) -lloading_library -Wl,--enable-new-dtags,-rpath,'$$ORIGIN'
+$(APPS)/libloading_library.so: private APP_LIBS := -Wl,--enable-new-dtags,-rpath,'$$ORIGIN/plugins'
+
+APP_LIBRARIES := $(addprefix $(APPS)/lib,early_calls_library.so loading_library.so auditor.so preloaded.so)
+
+$(APP_LIBRARIES): $(APPS)/lib%.so: tests/apps/%.c tests/apps/app.h
+	$(call msg,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(APP_CFLAGS) -fPIC -shared -o $@ $< $(APP_LIBS)
+
+$(APPS)/plugins/lib%.so: tests/apps/%.c tests/apps/app.h
+	$(call msg,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(APP_CFLAGS) -fPIC -shared -o $@ $<
+
+$(HOOKS_APPS:%=$(APPS)/%): $(APPS)/%: tests/apps/%.c tests/apps/app.h
+	$(call msg,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(APP_CFLAGS) -o $@ $< -pthread $(APP_LIBS)
+
+$(APPS)/%_asan: tests/apps/%.c tests/apps/app.h
+	$(call msg,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)gcc $(APP_CFLAGS) -fsanitize=address -o $@ $<
+
+$(APPS)/%_fortified: tests/apps/%.c tests/apps/app.h
+	$(call msg,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(APP_CFLAGS) -D_FORTIFY_SOURCE=2 -o $@ $<
+
+$(APPS)/exceptions: tests/apps/exceptions.cpp
+	$(call msg,CXX,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) -Wall -Wextra -g -O2 -o $@ $< -pthread
+
+hooks-apps: $(APP_FILES)
+
+.PHONY: hooks-apps
+
+# Over the inert engine at once; over the real one with INTERSPAN_LIB, which is how "make test" does it.
+hooks-test: hooks-unit-test hooks-apps $(B)/tests/libhooks-inert.so ## the hooks: unit tests, and programs with and without
+	$(Q)scripts/check-symbols $(B)/tests/libhooks-inert.so shim/real.def $(HOOKS_OBJ) $(B)/shim.o/shim/real.o
+	$(Q)INTERSPAN_LIB=$(B)/tests/libhooks-inert.so INTERSPAN_APPS=$(APPS) python3 -m pytest -q -p no:cacheprovider \
+		tests/integration/test_transparency.py
+
+.PHONY: hooks-test

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A process with a segment, for tests of the exporter: it obeys commands from standard input, one a line, and answers each
- * with a line of output.
+ * A process with a segment, for tests of the exporter: it obeys commands from standard input, one a line, and answers
+ * each with a line of output.
  *
  *   write N      finish N spans                         -> "wrote <accepted> <dropped>"
  *   zero N       the same, with trace ids of zero
@@ -10,6 +10,7 @@
  *   prepare      call the plug-in's prepare on this thread                 -> "prepared <result>"
  *   flush MS     ask for a flush, wait at most MS                          -> "flushed", "down" or "late"
  *   child N      fork; the child joins, writes N spans and stays           -> "child <pid>"
+ *   become       fork, the child joins and goes on, the parent is killed  -> "child <pid>"
  *   totals       -> counters as JSON
  *   fds          -> the open descriptors
  *   chroot PATH  -> "ok"
@@ -64,7 +65,7 @@ static void *export_thread(void *arg)
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, NULL);
-	syscall(SYS_close_range, 0u, ~0u, CLOSE_RANGE_UNSHARE_FLAG);
+	syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_UNSHARE_FLAG);
 	plugin = open_plugin();
 	run = plugin ? (export_run_fn *)dlsym(plugin, "interspan_export_run") : NULL;
 	if (run)
@@ -139,6 +140,21 @@ static void make_child(unsigned n)
 		pause();
 }
 
+static void become_child(void)
+{
+	pid_t child = fork();
+
+	if (child < 0) {
+		puts("failed");
+	} else if (child > 0) {
+		raise(SIGKILL);
+	} else {
+		segment_join(&segment);
+		count_here();
+		printf("child %d\n", getpid());
+	}
+}
+
 static void flush(int ms)
 {
 	uint32_t want = atomic_fetch_add(&segment.header->flush, 1) + 1;
@@ -207,6 +223,7 @@ static void obey(const char *command, const char *argument)
 		finish_spans(n, command[0] == 'z');
 	} else if (strcmp(command, "start") == 0) {
 		atomic_store(&stop, 0);
+		host.may_create_files = true;
 		puts(pthread_create(&thread, NULL, export_thread, NULL) == 0 ? "started" : "failed");
 	} else if (strcmp(command, "stop") == 0) {
 		atomic_store(&stop, n);
@@ -217,6 +234,8 @@ static void obey(const char *command, const char *argument)
 		flush((int)n);
 	} else if (strcmp(command, "child") == 0) {
 		make_child(n);
+	} else if (strcmp(command, "become") == 0) {
+		become_child();
 	} else if (strcmp(command, "totals") == 0) {
 		print_totals();
 	} else if (strcmp(command, "fds") == 0) {
@@ -242,7 +261,7 @@ int main(int argc, char **argv)
 	if (segment_create(&segment, &config) != 0)
 		return 1;
 	count_here();
-	host = (struct export_host){.segment = &segment, .config = &config, .stop = &stop, .log = write_log};
+	host = (struct export_host){&segment, &config, &stop, write_log, false};
 	printf("%s\n", segment.path);
 	while (fgets(line, sizeof(line), stdin)) {
 		argument[0] = '\0';

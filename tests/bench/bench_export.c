@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What one exporter thread manages: a writer keeps a segment full (or writes at a rate), the drain loop sends to a receiver in
- * another process that counts spans.
+ * What one exporter thread manages: a writer keeps a segment full (or writes at a rate), the drain loop sends to a
+ * receiver in another process that counts spans.
  *
  *   bench_export [SPANS [SPANS_PER_SECOND]]
  */
@@ -65,7 +65,8 @@ static uint64_t count_spans(const uint8_t *p, const uint8_t *end, const unsigned
 static bool receive(int fd, uint8_t *memory)
 {
 	static const unsigned path[] = {1, 2, 2};
-	static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n";
+	static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\n"
+				     "Content-Length: 0\r\n\r\n";
 	size_t have = 0, want = 0, head = 0;
 	ssize_t n;
 
@@ -218,7 +219,7 @@ int main(int argc, char **argv)
 	config_read(&config, environ, NULL);
 	if (segment_create(&segment, &config) != 0)
 		return 1;
-	host = (struct export_host){.segment = &segment, .config = &config, .stop = &stop, .log = log_text};
+	host = (struct export_host){&segment, &config, &stop, log_text, true};
 	start = clock_monotonic_ns();
 	pthread_create(&thread, NULL, export_thread, NULL);
 	write_spans(n, per_second, &full);

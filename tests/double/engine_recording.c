@@ -128,6 +128,11 @@ void engine_sent_unseen(int fd, ssize_t n)
 	record("sent unseen %d = %zd\n", fd, n);
 }
 
+void engine_waiting_at_most(int timeout_ms)
+{
+	(void)timeout_ms;
+}
+
 int engine_wait_begin(int epfd, int maxevents)
 {
 	record("wait begin %d max %d\n", epfd, maxevents);

@@ -121,6 +121,11 @@ def test_selection_by_trace_service_and_number(tree):
     assert tree(text, options=["--summary"]).stdout.startswith("3 traces, 3 spans")
 
 
+def test_selection_by_resource(tree):
+    out = tree(line("one", span("first")) + line("two", span("second")), options=["--resource", "service.name=two"]).stdout
+    assert "second" in out and "first" not in out and "1 traces, 1 spans" in out
+
+
 def test_json_is_flat_and_in_the_order_of_the_tree(tree):
     root = span("a", at=0)
     child = span("b", root, at=5, kind=3, server__address="h", error=True, error__type="x", tags=["p", "q"], flag=True, ratio=0.5)

@@ -1,175 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Endpoint settings, and requests against a server of one thread that answers from a script. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-
-#include <cmocka.h>
+/* Requests against a server of one thread that answers from a script. */
+#include "tests/unit/settings_fixture.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 #include <zlib.h>
 
 #include "export/http.h"
 #include "export/retry.h"
-
-static int logged;
-static char last_log[512];
-
-static void count_log(int level, const char *text)
-{
-	(void)level;
-	logged++;
-	snprintf(last_log, sizeof(last_log), "%s", text);
-}
-
-/* Settings as in the table, some of them changed. */
-static struct config settings;
-
-static int setup(void **state)
-{
-	(void)state;
-#define SETTING_DEFAULT_STRING(def) (def)
-#define SETTING_DEFAULT_LIST(def) (def)
-#define SETTING_DEFAULT_BOOL(def) (def)
-#define SETTING_DEFAULT_INT(def) (def)
-#define SETTING_DEFAULT_DURATION(def) (def)
-#define SETTING_DEFAULT_TIMEOUT(def) (def)
-	settings = (struct config){
-#define SETTING(field, name, type, def, min, max, help) .field = SETTING_DEFAULT_##type(def),
-#include "shim/config.def"
-#undef SETTING
-	};
-	logged = 0;
-	unsetenv("http_proxy");
-	unsetenv("https_proxy");
-	return 0;
-}
-
-static char *url_of(enum signal signal)
-{
-	struct endpoint endpoint;
-	char *url;
-
-	assert_int_equal(endpoint_read(&endpoint, &settings, signal, count_log), 0);
-	url = strdup(endpoint.url);
-	endpoint_free(&endpoint);
-	return url;
-}
-
-static void expect_url(const char *want)
-{
-	char *url = url_of(SIGNAL_TRACES);
-
-	assert_string_equal(url, want);
-	free(url);
-}
-
-static void test_base_urls(void **state)
-{
-	static const char *const cases[][2] = {
-	    {"http://c:4318", "http://c:4318/v1/traces"},
-	    {"http://c:4318/", "http://c:4318/v1/traces"},
-	    {"http://c:4318/my", "http://c:4318/my/v1/traces"},
-	    {"http://c:4318/my/", "http://c:4318/my/v1/traces"},
-	    {"https://[::1]:1/x?key=1", "https://[::1]:1/x/v1/traces?key=1"},
-	};
-
-	(void)state;
-	expect_url("http://localhost:4318/v1/traces");
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		settings.otlp_endpoint = cases[i][0];
-		expect_url(cases[i][1]);
-	}
-	assert_int_equal(logged, 0);
-}
-
-static void test_the_signal_s_url_is_used_as_given(void **state)
-{
-	(void)state;
-	settings.otlp_endpoint = "http://base:1";
-	settings.otlp_traces_endpoint = "http://c:4318";
-	expect_url("http://c:4318/");
-	settings.otlp_traces_endpoint = "http://c:4318/x/y";
-	expect_url("http://c:4318/x/y");
-}
-
-static void test_metrics_go_to_the_base(void **state)
-{
-	struct endpoint endpoint;
-	char *url;
-
-	(void)state;
-	settings.otlp_endpoint = "http://base:1";
-	settings.otlp_traces_endpoint = "http://c:4318";
-	url = url_of(SIGNAL_METRICS);
-	assert_string_equal(url, "http://base:1/v1/metrics");
-	free(url);
-	settings.otlp_endpoint = "http://localhost:4318"; /* the default: nobody named a place for metrics */
-	assert_int_equal(endpoint_read(&endpoint, &settings, SIGNAL_METRICS, count_log), -2);
-}
-
-static void test_ports_come_from_the_scheme(void **state)
-{
-	struct endpoint endpoint;
-
-	(void)state;
-	settings.otlp_endpoint = "http://c";
-	assert_int_equal(endpoint_read(&endpoint, &settings, SIGNAL_TRACES, count_log), 0);
-	assert_int_equal(endpoint.port, 80);
-	assert_false(endpoint.tls);
-	endpoint_free(&endpoint);
-	settings.otlp_endpoint = "HTTPS://c";
-	assert_int_equal(endpoint_read(&endpoint, &settings, SIGNAL_TRACES, count_log), 0);
-	assert_int_equal(endpoint.port, 443);
-	assert_true(endpoint.tls);
-	endpoint_free(&endpoint);
-}
-
-static void test_what_is_no_url_is_said_once(void **state)
-{
-	(void)state;
-	settings.otlp_endpoint = "collector:4317";
-	expect_url("http://localhost:4318/v1/traces");
-	assert_int_equal(logged, 1);
-}
-
-static void test_grpc_is_said_once(void **state)
-{
-	(void)state;
-	settings.otlp_protocol = "grpc";
-	expect_url("http://localhost:4318/v1/traces");
-	assert_int_equal(logged, 1);
-}
-
-static void test_headers(void **state)
-{
-	static const char *const want[] = {"api-key: secret=1", "X-Space: a b,c", "empty;"};
-	struct endpoint endpoint;
-
-	(void)state;
-	settings.otlp_headers = "api-key=secret=1, X-Space = a%20b%2Cc ,empty=,bad name=1,novalue,crlf=a%0d%0ab,cut=%2,"
-				"Content-Type=x,traceparent=y,=z";
-	assert_int_equal(endpoint_read(&endpoint, &settings, SIGNAL_TRACES, count_log), 0);
-	assert_int_equal(endpoint.n_headers, 3);
-	for (unsigned i = 0; i < 3; i++)
-		assert_string_equal(endpoint.headers[i], want[i]);
-	assert_int_equal(logged, 7);
-	assert_null(strstr(last_log, "z")); /* values may be secrets */
-	endpoint_free(&endpoint);
-	settings.otlp_traces_headers = "only=this";
-	assert_int_equal(endpoint_read(&endpoint, &settings, SIGNAL_TRACES, count_log), 0);
-	assert_int_equal(endpoint.n_headers, 1);
-	endpoint_free(&endpoint);
-}
 
 /* ---- a server of one connection after the other; each request gets the next answer of the script ---- */
 
@@ -317,7 +159,8 @@ static void test_a_request_and_its_head(void **state)
 	assert_int_equal(server.connections, 1); /* kept alive */
 	assert_memory_equal(server.request[0], "POST /v1/traces HTTP/1.1\r\n", 26);
 	assert_non_null(strstr(server.request[0], "\r\nContent-Type: application/x-protobuf\r\n"));
-	assert_non_null(strstr(server.request[0], "\r\nUser-Agent: interspan/" INTERSPAN_VERSION " OTel-OTLP-Exporter-C/"));
+	assert_non_null(strstr(server.request[0],
+			       "\r\nUser-Agent: interspan/" INTERSPAN_VERSION " OTel-OTLP-Exporter-C/"));
 	assert_non_null(strstr(server.request[0], "\r\napi-key: k\r\n"));
 	assert_null(strstr(server.request[0], "Expect:"));
 	assert_null(strstr(server.request[0], "Content-Encoding"));
@@ -386,10 +229,12 @@ static void test_answers_that_ask_to_wait(void **state)
 	server_stop();
 }
 
+#define HEAD_OF_STATUS "HTTP/1.1 400 no\r\nContent-Type: application/x-protobuf\r\nContent-Length: 12\r\n\r\n"
+
 static void test_refusals(void **state)
 {
 	static const char *const script[] = {
-	    "HTTP/1.1 400 no\r\nContent-Type: application/x-protobuf\r\nContent-Length: 12\r\n\r\n\x08\x03\x12\x08" "bad data",
+	    HEAD_OF_STATUS "\x08\x03\x12\010bad data",
 	    "HTTP/1.1 500 no\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\noops",
 	    "HTTP/1.1 307 go\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", "."};
 	struct delivery delivery;
@@ -540,13 +385,6 @@ static void test_names_are_looked_up(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(test_base_urls),
-	    TEST(test_the_signal_s_url_is_used_as_given),
-	    TEST(test_metrics_go_to_the_base),
-	    TEST(test_ports_come_from_the_scheme),
-	    TEST(test_what_is_no_url_is_said_once),
-	    TEST(test_grpc_is_said_once),
-	    TEST(test_headers),
 	    TEST(test_a_request_and_its_head),
 	    TEST(test_gzip),
 	    TEST(test_answers_that_ask_to_wait),
