@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the library costs, with and without it in interleaved pairs; each line is a figure and its bar.
 
-Usage: servers.py [throughput|proxy|instructions|exec|memory|collectors ...]. INTERSPAN_BENCH_PAIRS: pairs per figure
+Usage: bench_servers.py [throughput|proxy|instructions|exec|memory|collectors ...]. INTERSPAN_BENCH_PAIRS: pairs per figure
 (10). The bars are stated, not enforced: a busy machine is no defect of the code.
 """
 
