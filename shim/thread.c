@@ -62,36 +62,42 @@ void thread_asked(struct thread *t, struct handle who)
 	thread_stimulated(t, who);
 }
 
-/* Loops compute the timeout from a clock that they read when their last wait returned; they round to milliseconds. */
-#define TIMER_MARGIN_NS 2000000
+/* Loops compute the timeout from a clock that they read when their last wait returned, and cut it to milliseconds. */
+#define TIMER_MARGIN_NS 1000000
 
-/* May the loop's own timers or queues be at work in the window that opens now? */
-static bool loop_acts_by_itself(struct thread *t, uint32_t loop)
+void thread_waits(struct thread *t, int timeout_ms)
 {
-	uint64_t before = t->returned_ns, now;
-
-	if (t->wait_timeout_ms < 0)
-		return false;
-	if (t->wait_timeout_ms == 0)
-		return true;
-	if (!atomic_load_explicit(&loop_at(loop)->calls, memory_order_relaxed)) {
-		t->returned_ns = 0;
-		return true; /* no parent has been asked for here yet: the clock is not worth reading */
-	}
-	now = clock_monotonic_ns();
-	t->returned_ns = now;
-	return before == 0 || now - before + TIMER_MARGIN_NS >= (uint64_t)t->wait_timeout_ms * 1000000;
+	t->wait_timeout_ms = timeout_ms;
+	if (timeout_ms < 0)
+		t->timer_due_ns = UINT64_MAX;
+	else if (timeout_ms > 0)
+		t->timer_due_ns = t->returned_ns ? t->returned_ns + (uint64_t)timeout_ms * 1000000 : 0;
 }
 
-void thread_window_open(struct thread *t, uint32_t loop)
+/* May a timer of the loop be at work in the window that opens now? */
+static bool timer_is_due(struct thread *t, uint32_t loop)
 {
-	bool by_itself = loop_acts_by_itself(t, loop);
+	/* Where no parent has ever been asked for, the clock is not worth reading. */
+	t->returned_ns = atomic_load_explicit(&loop_at(loop)->calls, memory_order_relaxed) ? clock_monotonic_ns() : 0;
+	if (t->timer_due_ns == UINT64_MAX)
+		return false;
+	return t->timer_due_ns == 0 || t->returned_ns == 0 || t->returned_ns + TIMER_MARGIN_NS >= t->timer_due_ns;
+}
 
+void thread_window_open(struct thread *t, uint32_t loop, int n)
+{
+	bool timer = timer_is_due(t, loop);
+	struct window *w = &t->window;
+
+	if (t->wait_timeout_ms != 0 || t->loop != loop) {
+		w->n = 0;
+		w->fresh = false;
+		w->other = 0;
+	}
+	if (n > 0 || t->wait_timeout_ms != 0)
+		w->seq = w->seq == UINT32_MAX ? 1 : w->seq + 1;
+	w->other = (uint16_t)(w->other | timer);
 	t->loop = loop;
-	t->window.seq = t->window.seq == UINT32_MAX ? 1 : t->window.seq + 1;
-	t->window.n = 0;
-	t->window.fresh = false;
-	t->window.other = by_itself;
 	t->expected = HANDLE_NONE;
 }
 
