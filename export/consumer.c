@@ -12,6 +12,9 @@
 #define TRIM_KEEP_BYTES (128u * 1024)
 #define TRIM_INTERVAL_NS 10000000000ull
 
+/* Far longer than a store takes to be seen by all CPUs. */
+#define SECOND_LOOK_MS 10
+
 static bool is_power_of_two(uint64_t value)
 {
 	return value != 0 && (value & (value - 1)) == 0;
@@ -191,16 +194,30 @@ static bool has_reason(const struct consumer *c, enum consumer_wait mode, const 
 	return false;
 }
 
+/*
+ * A writer may have looked at sleeping before we set it while its store of head was still on its way out of its CPU: it will not wake
+ * us, and we have not seen its record. A while later such a store has arrived: then one more look, and sleep.
+ */
+static void sleep_after_second_look(struct consumer *c, enum consumer_wait mode, int timeout_ms,
+				    const _Atomic uint32_t *stop)
+{
+	bool longer = timeout_ms < 0 || timeout_ms > SECOND_LOOK_MS;
+	int r = sys_futex_wait_ms(&c->header->sleeping, (uint32_t)mode, longer ? SECOND_LOOK_MS : timeout_ms);
+
+	if (r != -ETIMEDOUT || !longer || has_reason(c, mode, stop))
+		return;
+	sys_futex_wait_ms(&c->header->sleeping, (uint32_t)mode, timeout_ms < 0 ? -1 : timeout_ms - SECOND_LOOK_MS);
+}
+
 void consumer_wait(struct consumer *c, enum consumer_wait mode, int timeout_ms, const _Atomic uint32_t *stop)
 {
 	if (!consumer_heartbeat(c))
 		return;
 	if (mode == WAIT_RECORD && !has_reason(c, mode, stop))
 		trim(c);
-	/* In one order with what writers do: store head, then look at sleeping. One of the two sees the other. */
 	atomic_store(&c->header->sleeping, (uint32_t)mode);
 	if (!has_reason(c, mode, stop))
-		sys_futex_wait_ms(&c->header->sleeping, (uint32_t)mode, timeout_ms);
+		sleep_after_second_look(c, mode, timeout_ms, stop);
 	atomic_store(&c->header->sleeping, SEGMENT_AWAKE);
 	consumer_heartbeat(c);
 }

@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <locale.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include "export/exit_guard.h"
 #include "export/metrics.h"
 #include "export/segments.h"
+#include "shim/log.h"
 #include "shim/rundir.h"
 
 /*
@@ -121,6 +123,25 @@ static void visit_orphans(struct run *run)
 	free(room);
 }
 
+/* So that a machine without a collector does not fill up. */
+static void prune_leftovers(struct export_host *host)
+{
+	int dir = rundir_open();
+	unsigned removed;
+	uint64_t spans;
+	char text[160];
+
+	if (dir < 0)
+		return;
+	removed = segments_prune(dir, (uint64_t)host->config->max_leftover_bytes, &spans);
+	close(dir);
+	if (!removed)
+		return;
+	snprintf(text, sizeof(text), "removed what %u dead processes left, with %llu spans that no collector had taken",
+		 removed, (unsigned long long)spans);
+	host->log(LOG_WARN, text);
+}
+
 static void caught_up(void *arg, bool flushed)
 {
 	struct run *run = arg;
@@ -146,6 +167,7 @@ static void run_drain(struct export_host *host, struct consumer *consumer)
 
 	if (!room)
 		return;
+	prune_leftovers(host);
 	drain_begin(&run.drain, room);
 	metrics_begin(&run.metrics, exporter);
 	if (exit_guard_enter(host, exporter->kind == EXPORTER_OTLP && exporter->endpoint.tls)) {

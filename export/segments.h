@@ -29,3 +29,9 @@ struct orphan_counts {
 struct orphan_counts segments_drain_orphans(int dir, const struct drain *proto, uint8_t *room);
 /* Unlink a segment that is empty and that nobody writes to. False: it is still of use. */
 bool segments_retire(struct consumer *consumer, int dir, const char *name);
+
+/*
+ * Without a collector the segments of dead processes would fill the machine's memory: remove the oldest until those
+ * left take up at most max_bytes. Returns how many were removed; *ret_spans: the spans that were lost with them.
+ */
+unsigned segments_prune(int dir, uint64_t max_bytes, uint64_t *ret_spans);

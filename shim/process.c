@@ -29,7 +29,7 @@ enum segment_state { SEGMENT_NONE, SEGMENT_MAKING, SEGMENT_READY, SEGMENT_FAILED
 static struct segment segments[4];
 static _Atomic unsigned segment_index;
 static _Atomic int segment_state;
-static _Atomic bool blind, crossing, serving, threaded, leaving;
+static _Atomic bool blind, crossing, serving, threaded, leaving, forked;
 static struct context environment_parent;
 /* One page that the kernel empties in every forked child, however it was forked: 1 in the process that wrote it. */
 static _Atomic uint32_t *alive_here;
@@ -211,6 +211,7 @@ static void start_over(void)
 	helper_forget();
 	atomic_store(&threaded, false);
 	atomic_store(&leaving, false);
+	atomic_store(&forked, true);
 	atomic_store(alive_here, 1);
 	if (atomic_load(&segment_state) != SEGMENT_READY)
 		atomic_store(&segment_state, SEGMENT_NONE);
@@ -244,7 +245,8 @@ void engine_exiting(void)
 	if (atomic_load(&segment_state) != SEGMENT_READY)
 		return;
 	stats_settle();
-	if (exports_here()) {
+	/* A forked child does not wait, unless it is the one that exports: what it wrote stays for the others. */
+	if (exports_here() && (!atomic_load(&forked) || helper_is_running() || !segment_has_others(segment()))) {
 		helper_flush(segment(), FLUSH_MS);
 		(void)helper_stop(HELPER_STOP_MS);
 	}

@@ -63,8 +63,7 @@ static bool shard_write(struct segment *segment, uint32_t index, const struct re
 	/* Taken for dead and freed, which must not happen while we live: then this is no longer ours to publish. */
 	if (atomic_load_explicit(&shard->owner, memory_order_relaxed) != word)
 		return false;
-	/* In one order with the look at header->sleeping that follows, and with the consumer's store and look. */
-	atomic_store_explicit(&shard->head, head + pad + size, memory_order_seq_cst);
+	atomic_store_explicit(&shard->head, head + pad + size, memory_order_release);
 	*ret_half = used < segment->shard_bytes / 2 && used + pad + size >= segment->shard_bytes / 2;
 	return true;
 }
@@ -88,10 +87,13 @@ static bool shard_append(struct segment *segment, uint32_t index, const struct r
 	return written;
 }
 
-/* Must the caller wake the consumer, now that a record is in? Of those who see it sleep, one is told so. */
+/*
+ * Must the caller wake the consumer, now that a record is in? Of those who see it sleep, one is told so. No fence keeps this look
+ * behind the store of head: it would double the price of an append. The consumer looks twice instead.
+ */
 static bool wake_is_due(struct segment_header *header, bool half)
 {
-	uint32_t sleeping = atomic_load_explicit(&header->sleeping, memory_order_seq_cst);
+	uint32_t sleeping = atomic_load_explicit(&header->sleeping, memory_order_relaxed);
 
 	if (sleeping == SEGMENT_SLEEP_RECORD || (half && sleeping == SEGMENT_SLEEP_HALF))
 		return atomic_compare_exchange_strong(&header->sleeping, &sleeping, SEGMENT_AWAKE);

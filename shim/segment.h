@@ -22,6 +22,7 @@
  */
 
 #define SEGMENT_MAGIC "intspan1"
+#define SEGMENT_MIN_SHARDS 16
 #define SEGMENT_MAX_SHARDS 64
 #define SEGMENT_MAX_PROCESSES 256
 #define SEGMENT_RESOURCE_BYTES 8192
@@ -134,6 +135,8 @@ int segment_append(struct segment *segment, struct record *record, uint32_t *hom
 int segment_wake(struct segment *segment);
 /* Nothing written that was not released? */
 bool segment_is_empty(const struct segment *segment);
+/* Are other live processes registered in it? */
+bool segment_has_others(const struct segment *segment);
 /* A consumer that neither sleeps nor steps for this long is taken for dead. */
 #define SEGMENT_CONSUMER_STALE_MS 60000
 /* Does a live consumer serve this segment? Heartbeat first, then the thread's existence (a zombie is dead). */

@@ -44,6 +44,9 @@ static void choose_sizes(struct segment *segment, uint64_t queue_spans)
 	uint64_t shards = round_up_power(2 * (uint64_t)count_cpus());
 	uint64_t bytes;
 
+	/* A writer that is preempted holds its shard for a time slice: with many threads on few CPUs there must be others. */
+	if (shards < SEGMENT_MIN_SHARDS)
+		shards = SEGMENT_MIN_SHARDS;
 	if (shards > SEGMENT_MAX_SHARDS)
 		shards = SEGMENT_MAX_SHARDS;
 	bytes = round_up_power(queue_spans * SEGMENT_BYTES_PER_SPAN) / shards;
@@ -213,6 +216,7 @@ static int join_table(struct segment *segment, uint64_t start_time)
 static void fill_header(struct segment *segment, const struct config *settings)
 {
 	struct segment_header *header = segment->header;
+	uint64_t magic;
 
 	header->version = RECORD_VERSION;
 	header->n_shards = segment->n_shards;
@@ -221,8 +225,8 @@ static void fill_header(struct segment *segment, const struct config *settings)
 	header->creator_pid = (uint32_t)sys_getpid();
 	header->uid = sys_geteuid();
 	header->resource_len = segment_describe_resource(header->resource, SEGMENT_RESOURCE_BYTES, settings);
-	atomic_thread_fence(memory_order_release);
-	memcpy(header->magic, SEGMENT_MAGIC, sizeof(header->magic));
+	memcpy(&magic, SEGMENT_MAGIC, sizeof(magic));
+	__atomic_store_n((uint64_t *)(void *)header->magic, magic, __ATOMIC_RELEASE);
 }
 
 int segment_create(struct segment *segment, const struct config *settings)
@@ -250,7 +254,7 @@ int segment_join(struct segment *segment)
 	return join_table(segment, task_start_time((uint32_t)sys_getpid()));
 }
 
-static bool has_others(const struct segment *segment)
+bool segment_has_others(const struct segment *segment)
 {
 	uint32_t i;
 
@@ -270,6 +274,6 @@ void segment_leave(struct segment *segment)
 	if (atomic_load(&segment->header->processes[segment->process].pid) != (uint32_t)sys_getpid())
 		return;
 	atomic_store(&segment->header->processes[segment->process].left, 1);
-	if (segment->path[0] != '\0' && segment_is_empty(segment) && !has_others(segment))
+	if (segment->path[0] != '\0' && segment_is_empty(segment) && !segment_has_others(segment))
 		sys_unlink(segment->path);
 }

@@ -7,7 +7,7 @@ appends each accepted span to FILE (standard output otherwise) as a line of JSON
 What it answers is scripted: each request takes the next step of `script`; after the last, everything is accepted.
 A step is a dict: status (200), headers, body (bytes), type (content type), partial ((rejected, message)),
 sleep (seconds before the answer), hold (threading.Event to wait for before the answer),
-close ("before": no answer, "middle": half an answer).
+close ("before": no answer, "middle": half an answer, "after": a good answer and, unannounced, the end).
 """
 import argparse
 import base64
@@ -263,7 +263,7 @@ class Collector:
         except Exception as error:  # a test looks at it
             self.errors.append(repr(error))
         with self.lock:
-            accepted = status == 200 and "close" not in step
+            accepted = status == 200 and step.get("close", "after") == "after"
             (self.spans if accepted else self.refused).extend(spans)
             self.requests.append({"path": handler.path, "headers": dict(handler.headers), "spans": len(spans),
                                   "status": status, "size": len(body)})

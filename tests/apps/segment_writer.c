@@ -10,6 +10,7 @@
  *   prepare      call the plug-in's prepare on this thread                 -> "prepared <result>"
  *   flush MS     ask for a flush, wait at most MS                          -> "flushed", "down" or "late"
  *   child N      fork; the child joins, writes N spans and stays           -> "child <pid>"
+ *   become       fork, the child joins and goes on, the parent is killed  -> "child <pid>"
  *   totals       -> counters as JSON
  *   fds          -> the open descriptors
  *   chroot PATH  -> "ok"
@@ -139,6 +140,21 @@ static void make_child(unsigned n)
 		pause();
 }
 
+static void become_child(void)
+{
+	pid_t child = fork();
+
+	if (child < 0) {
+		puts("failed");
+	} else if (child > 0) {
+		raise(SIGKILL);
+	} else {
+		segment_join(&segment);
+		count_here();
+		printf("child %d\n", getpid());
+	}
+}
+
 static void flush(int ms)
 {
 	uint32_t want = atomic_fetch_add(&segment.header->flush, 1) + 1;
@@ -218,6 +234,8 @@ static void obey(const char *command, const char *argument)
 		flush((int)n);
 	} else if (strcmp(command, "child") == 0) {
 		make_child(n);
+	} else if (strcmp(command, "become") == 0) {
+		become_child();
 	} else if (strcmp(command, "totals") == 0) {
 		print_totals();
 	} else if (strcmp(command, "fds") == 0) {

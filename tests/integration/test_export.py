@@ -284,6 +284,17 @@ def test_connections_closed_without_an_answer_are_retried(tmp_path, how):
             assert writer.settled(20)["exported"] == 20
 
 
+def test_a_kept_connection_that_the_collector_drops_costs_nothing(tmp_path):
+    with Collector(script=[{"close": "after"}] * 3) as collector:
+        with Writer(tmp_path, collector.url) as writer:
+            writer.start()
+            for n in range(1, 6):
+                writer.write(10)
+                writer.settled(10 * n)
+            assert_each_once(collector.wait_for(50), 50)
+            assert writer.totals()["export.failures"] == 0
+
+
 def test_a_collector_that_comes_later_gets_everything_and_costs_one_line(tmp_path):
     with Collector() as first:
         port = first.port
@@ -556,6 +567,25 @@ def test_another_process_drains_what_a_dead_one_left(tmp_path, collector):
     assert_each_once(spans, 101)
 
 
+def test_a_forked_child_takes_over_with_a_connection_of_its_own(tmp_path, collector):
+    with Writer(tmp_path, collector.url) as writer:
+        writer.start()
+        writer.write(10)
+        writer.settled(10)
+        writer.write(10)
+        child = int(writer.ask("become").split()[1])
+        fds = writer.ask("fds")
+        writer.write(10)
+        writer.start()
+        spans = wait_until(lambda: len(set(ids(collector.spans))) == 30 and list(collector.spans))
+        assert writer.ask("fds") == fds
+        writer.tell("exit")
+        wait_until(lambda: not pathlib.Path(f"/proc/{child}").exists())
+    pids = {span["resource"]["process.pid"] for span in spans}
+    assert pids == {writer.process.pid, child}
+    assert not writer.segment.exists()
+
+
 def test_orphans_do_not_go_into_a_living_program_s_file(tmp_path):
     with Writer(tmp_path) as dead:
         dead.write(100)
@@ -568,6 +598,24 @@ def test_orphans_do_not_go_into_a_living_program_s_file(tmp_path):
         assert writer.ask("flush 20000") == "flushed"
         assert len(file_spans(out)) == 1
         assert dead.segment.exists()
+
+
+def test_what_dead_processes_leave_is_bounded(tmp_path):
+    dead = []
+    for _ in range(6):
+        with Writer(tmp_path) as writer:
+            writer.write(2000)  # some 300 KiB
+            dead.append(writer)
+            writer.kill()
+    size = dead[0].segment.stat().st_blocks * 512
+    with Writer(tmp_path, INTERSPAN_MAX_LEFTOVERS=4 * size) as writer:
+        alive = writer.segment.stat().st_blocks * 512
+        writer.start()
+        gone = 2 + (alive > 0)
+        wait_until(lambda: [d.segment.exists() for d in dead] == [False] * gone + [True] * (6 - gone))
+        assert len(wait_until(writer.log)) == 1
+        assert f"{gone} dead processes" in writer.log()[0] and f"{2000 * gone} spans" in writer.log()[0]
+        assert writer.segment.exists()
 
 
 def test_the_agent_serves_processes_that_do_not(tmp_path, collector):

@@ -192,8 +192,8 @@ static void test_the_user_s_instance_id_wins(void **state)
 
 	(void)state;
 	memset(process.instance_id, 0xab, 16);
-	items_append(items, sizeof(items), &len, (struct record_item){ITEM_STRING, ATTR_SERVICE_INSTANCE_ID, 3}, "own", 3,
-		     NULL, 0);
+	items_append(items, sizeof(items), &len, (struct record_item){ITEM_STRING, ATTR_SERVICE_INSTANCE_ID, 3}, "own",
+		     3, NULL, 0);
 	resource_read(&resource, items, len, &process, 0);
 	begin();
 	encode();

@@ -229,11 +229,12 @@ static void test_answers_that_ask_to_wait(void **state)
 	server_stop();
 }
 
+#define HEAD_OF_STATUS "HTTP/1.1 400 no\r\nContent-Type: application/x-protobuf\r\nContent-Length: 12\r\n\r\n"
+
 static void test_refusals(void **state)
 {
 	static const char *const script[] = {
-	    "HTTP/1.1 400 no\r\nContent-Type: application/x-protobuf\r\nContent-Length: 12\r\n\r\n"
-	    "\x08\x03\x12\010bad data",
+	    HEAD_OF_STATUS "\x08\x03\x12\010bad data",
 	    "HTTP/1.1 500 no\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\noops",
 	    "HTTP/1.1 307 go\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", "."};
 	struct delivery delivery;

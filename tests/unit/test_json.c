@@ -57,12 +57,13 @@ static const char *write_json(const char *scope_name, const char *version, const
 static void test_golden(void **state)
 {
 	static const char golden[] =
-	    "{\"resourceSpans\":[{\"resource\":{\"attributes\":[{\"key\":\"service.name\",\"value\":{\"stringValue\":"
-	    "\"demo\"}}]},\"scopeSpans\":[{\"scope\":{\"name\":\"shim\",\"version\":\"0.1\"},\"spans\":[{\"traceId\":"
-	    "\"5b8efff798038103d269b633813fc60c\",\"spanId\":\"eee19b7ec3c1b174\",\"parentSpanId\":\"eee19b7ec3c1b173\","
-	    "\"flags\":259,\"name\":\"GET\",\"kind\":3,\"startTimeUnixNano\":\"1544712660000000000\",\"endTimeUnixNano\":"
-	    "\"1544712661000000000\",\"attributes\":[{\"key\":\"http.request.method\",\"value\":{\"stringValue\":\"GET\"}},"
-	    "{\"key\":\"http.response.status_code\",\"value\":{\"intValue\":\"500\"}}],\"status\":{\"code\":2}}]}]}]}\n";
+	    "{\"resourceSpans\":[{\"resource\":{\"attributes\":[{\"key\":\"service.name\",\"value\":{\"stringValu"
+	    "e\":\"demo\"}}]},\"scopeSpans\":[{\"scope\":{\"name\":\"shim\",\"version\":\"0.1\"},\"spans\":[{\"tr"
+	    "aceId\":\"5b8efff798038103d269b633813fc60c\",\"spanId\":\"eee19b7ec3c1b174\",\"parentSpanId\":\"eee1"
+	    "9b7ec3c1b173\",\"flags\":259,\"name\":\"GET\",\"kind\":3,\"startTimeUnixNano\":\"1544712660000000000"
+	    "\",\"endTimeUnixNano\":\"1544712661000000000\",\"attributes\":[{\"key\":\"http.request.method\",\"va"
+	    "lue\":{\"stringValue\":\"GET\"}},{\"key\":\"http.response.status_code\",\"value\":{\"intValue\":\"50"
+	    "0\"}}],\"status\":{\"code\":2}}]}]}]}\n";
 	struct record *r = builder.record;
 	uint8_t items[64];
 	uint32_t len = 0;
@@ -126,7 +127,8 @@ static void test_values(void **state)
 	json = write_json("s", "1", "", 0);
 	assert_non_null(strstr(json, "{\"intValue\":\"-9223372036854775808\"}"));
 	assert_non_null(strstr(json, "{\"boolValue\":true}"));
-	assert_non_null(strstr(json, "{\"arrayValue\":{\"values\":[{\"stringValue\":\"1\"},{\"stringValue\":\"2\"}]}}"));
+	assert_non_null(strstr(json, "{\"arrayValue\":{\"values\":[{\"stringValue\":\"1\"},"
+				     "{\"stringValue\":\"2\"}]}}"));
 	assert_non_null(strstr(json, "\"droppedAttributesCount\":1"));
 }
 
