@@ -11,9 +11,9 @@
 #define EXPORT __attribute__((visibility("default")))
 
 /*
- * On the I/O path this is asked first. A descriptor that does not interest us then costs a look-up and a jump to the real
- * function. What is not known to pass takes the long way, in a function of its own (WATCHED) so that the short one
- * saves no register: descriptors that the engine knows, and calls before real_resolve() has run, for which the
+ * On the I/O path this is asked first. A descriptor that does not interest us then costs a look-up and a jump to the
+ * real function. What is not known to pass takes the long way, in a function of its own (WATCHED) so that the short
+ * one saves no register: descriptors that the engine knows, and calls before real_resolve() has run, for which the
  * engine does nothing.
  */
 #define PASSES(fd, name) __builtin_expect(!engine_watches(fd) && real.name != NULL, 1)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dlopen. libc finds the caller's RUNPATH, $ORIGIN and namespace by its own return address, so our hook must leave by a
- * jump and cannot learn how the load went. It leaves a mark on the thread instead, and the engine is told when
- * the same thread next comes by (tell_modules() in hook.h): by then the load has ended, or the loaded
- * object's constructors are running, and either way the whole of it is mapped and relocated.
+ * dlopen. libc finds the caller's RUNPATH, $ORIGIN and namespace by its own return address, so our hook must leave by
+ * a jump and cannot learn how the load went. It leaves a mark on the thread instead, and the engine is told when the
+ * same thread next comes by (tell_modules() in hook.h): by then the load has ended, or the loaded object's
+ * constructors are running, and either way the whole of it is mapped and relocated.
  *
- * The flags are passed on as they are. An object opened with RTLD_DEEPBIND finds libc before us and stays unseen; taking
- * the flag away would bind it to other copies of its own libraries.
+ * The flags are passed on as they are. An object opened with RTLD_DEEPBIND finds libc before us and stays unseen;
+ * taking the flag away would bind it to other copies of its own libraries.
  */
 #include "hooks/hook.h"
 

@@ -37,7 +37,9 @@ EXPORT ssize_t __recvfrom_chk(int fd, void *buf, size_t len, size_t buf_size, in
 	return watched_recvfrom_chk(fd, buf, len, buf_size, flags, addr, addr_len);
 }
 
-/* A vector's length as the engine takes it. The kernel refuses more than IOV_MAX, so what is cut here was never sent. */
+/*
+ * A vector's length as the engine takes it. The kernel refuses more than IOV_MAX, so what is cut here was never sent.
+ */
 static int iov_count(const struct msghdr *msg)
 {
 	return msg->msg_iovlen > IOV_MAX ? IOV_MAX : (int)msg->msg_iovlen;
@@ -110,7 +112,8 @@ static ssize_t edited_sendmsg(const struct sending *s, const struct iovec *iov, 
 	return REAL(sendmsg)(s->fd, &msg, s->flags);
 }
 
-WATCHED ssize_t watched_sendto(int fd, const void *buf, size_t len, int flags, __CONST_SOCKADDR_ARG addr, socklen_t addr_len)
+WATCHED ssize_t watched_sendto(int fd, const void *buf, size_t len, int flags, __CONST_SOCKADDR_ARG addr,
+			       socklen_t addr_len)
 {
 	return engine_send(&(struct sending){ .fd = fd,
 					      .flags = flags,

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The ends and the beginnings of processes. Inside libc each exec variant calls execve by an internal name, so each is
- * hooked here, and all come down to one struct exec_call: ask the engine for the environment, then run the real function.
- * Where nothing is to change that is the variant the program called; with another environment it is the variant that
- * takes one. fork is seen through pthread_atfork. vfork is never hooked: its child returns through its caller's frame.
+ * The ends and the beginnings of processes. Inside libc each exec variant calls execve by an internal name, so each
+ * is hooked here, and all come down to one struct exec_call: ask the engine for the environment, then run the real
+ * function. Where nothing is to change that is the variant the program called; with another environment it is the
+ * variant that takes one. fork is seen through pthread_atfork. vfork is never hooked: its child returns through its
+ * caller's frame.
  */
 #include <limits.h>
 #include <stdarg.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * syscall(2): the way around the other hooks that libuv, the JDK, perl and allocators take. Every call goes through unchanged;
- * the ones that concern descriptors, bytes or identity are told to the engine by their number, in the same terms as
- * by the hooks of their own. An allocator's first call comes before our constructor, in the middle of malloc: nothing
- * here may need more than the real function.
+ * syscall(2): the way around the other hooks that libuv, the JDK, perl and allocators take. Every call goes through
+ * unchanged; the ones that concern descriptors, bytes or identity are told to the engine by their number, in the same
+ * terms as by the hooks of their own. An allocator's first call comes before our constructor, in the middle of
+ * malloc: nothing here may need more than the real function.
  */
 #include <errno.h>
 #include <linux/close_range.h>
@@ -46,7 +46,8 @@ static enum identity_change identity_of(long nr)
 static long change_identity(long nr, long a, long b, long c, long d, long e, long f)
 {
 	enum identity_change change = identity_of(nr);
-	bool strict = (nr == SYS_prctl && b == SECCOMP_MODE_STRICT) || (nr == SYS_seccomp && a == SECCOMP_SET_MODE_STRICT);
+	bool strict = (nr == SYS_prctl && b == SECCOMP_MODE_STRICT) ||
+		      (nr == SYS_seccomp && a == SECCOMP_SET_MODE_STRICT);
 
 	engine_identity_changing(change);
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Threads: a new one starts with what its creator knew, and one that waits on a condition may wake up for other work. */
+/*
+ * Threads: a new one starts with what its creator knew, and one that waits on a condition may wake up for other work.
+ */
 #include "hooks/hook.h"
 
 static void *run_pthread(void *package)

@@ -4,7 +4,9 @@
 
 #include "hooks/hook.h"
 
-/* glibc declares poll's array as written only; the compiler, once it instruments, takes our look at it for a mistake. */
+/*
+ * glibc declares poll's array as written only; the compiler, once it instruments, takes our look at it for a mistake.
+ */
 #ifndef __clang__
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
@@ -51,7 +53,8 @@ static int wait_begin(int epfd, int max_events, int timeout_ms)
 
 EXPORT int epoll_wait(int epfd, struct epoll_event *events, int max_events, int timeout_ms)
 {
-	int n = REAL(epoll_wait)(epfd, events, wait_begin(epfd, max_events, timeout_ms), timeout_ms);
+	int allowed = wait_begin(epfd, max_events, timeout_ms);
+	int n = allowed || !max_events ? REAL(epoll_wait)(epfd, events, allowed, timeout_ms) : 0;
 
 	engine_wait_end(epfd, events, n);
 	return n;
@@ -59,7 +62,8 @@ EXPORT int epoll_wait(int epfd, struct epoll_event *events, int max_events, int 
 
 EXPORT int epoll_pwait(int epfd, struct epoll_event *events, int max_events, int timeout_ms, const sigset_t *mask)
 {
-	int n = REAL(epoll_pwait)(epfd, events, wait_begin(epfd, max_events, timeout_ms), timeout_ms, mask);
+	int allowed = wait_begin(epfd, max_events, timeout_ms);
+	int n = allowed || !max_events ? REAL(epoll_pwait)(epfd, events, allowed, timeout_ms, mask) : 0;
 
 	engine_wait_end(epfd, events, n);
 	return n;
@@ -68,7 +72,8 @@ EXPORT int epoll_pwait(int epfd, struct epoll_event *events, int max_events, int
 EXPORT int epoll_pwait2(int epfd, struct epoll_event *events, int max_events, const struct timespec *timeout,
 			const sigset_t *mask)
 {
-	int n = REAL(epoll_pwait2)(epfd, events, wait_begin(epfd, max_events, in_ms(timeout)), timeout, mask);
+	int allowed = wait_begin(epfd, max_events, in_ms(timeout));
+	int n = allowed || !max_events ? REAL(epoll_pwait2)(epfd, events, allowed, timeout, mask) : 0;
 
 	engine_wait_end(epfd, events, n);
 	return n;

@@ -75,7 +75,7 @@ void engine_sent_unseen(int fd, ssize_t n);
 /* ---- waiting ---- */
 /* First, before any of the waits below: how long it may last. -1: for ever; 0: only a look. */
 void engine_waiting_at_most(int timeout_ms);
-/* epoll_wait and kin. begin returns the maxevents to pass on (1 when the loop is isolated). */
+/* epoll_wait and kin. begin returns the maxevents to pass on (1 when the loop is isolated); 0: do not wait, there is nothing. */
 int engine_wait_begin(int epfd, int maxevents);
 void engine_wait_end(int epfd, const struct epoll_event *events, int n);
 void engine_epoll_changed(int epfd, int op, int fd); /* epoll_ctl succeeded */

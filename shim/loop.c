@@ -57,10 +57,9 @@ void loop_isolate(uint32_t slot)
 		atomic_store_explicit(&loop_at(slot)->isolate, ISOLATED_WAITS, memory_order_relaxed);
 }
 
-void loop_note_call(uint32_t slot)
+bool loop_is_isolated(uint32_t slot)
 {
-	if (slot && !atomic_load_explicit(&loop_at(slot)->calls, memory_order_relaxed))
-		atomic_store_explicit(&loop_at(slot)->calls, true, memory_order_relaxed);
+	return slot && (atomic_load_explicit(&loop_at(slot)->isolate, memory_order_relaxed) > 0 || !is_allowed());
 }
 
 void loop_revoke(uint32_t slot, enum evidence rule)
@@ -105,7 +104,22 @@ static uint32_t loop_of(int epfd)
 
 void engine_waiting_at_most(int timeout_ms)
 {
-	thread_self()->wait_timeout_ms = timeout_ms;
+	thread_waits(thread_self(), timeout_ms);
+}
+
+/*
+ * The loop only looks whether there is more, because it has work queued; and we know for whom, as long as nothing else is added. So once, it
+ * is told that there is nothing. The events stay where they are until it asks again.
+ */
+static bool should_withhold(struct thread *t)
+{
+	const struct window *w = &t->window;
+	const struct exchange *e;
+
+	if (t->withheld || t->wait_timeout_ms != 0 || w->n != 1)
+		return false;
+	e = exchange_of(w->who[0]);
+	return e && atomic_load_explicit(&e->outstanding, memory_order_relaxed) == 0;
 }
 
 int engine_wait_begin(int epfd, int maxevents)
@@ -118,19 +132,19 @@ int engine_wait_begin(int epfd, int maxevents)
 	int32_t isolate = atomic_load_explicit(&loop->isolate, memory_order_relaxed);
 
 	leaving_window(t);
-	if (isolate <= 0 || maxevents <= 1)
+	if (isolate <= 0 || maxevents < 1)
 		return maxevents;
 	atomic_store_explicit(&loop->isolate, isolate - 1, memory_order_relaxed);
 	stats_count(STAT_ISOLATED_WAITS);
-	return 1;
+	t->withheld = should_withhold(t);
+	return t->withheld ? 0 : 1;
 }
 
 void engine_wait_end(int epfd, const struct epoll_event *events, int n)
 {
 	(void)events;
-	(void)n;
 	if (guard_is_on() && guard_depth == 0)
-		thread_window_open(thread_self(), loop_of(epfd));
+		thread_window_open(thread_self(), loop_of(epfd), n);
 }
 
 void engine_epoll_changed(int epfd, int op, int fd)
@@ -181,8 +195,7 @@ void engine_poll_end(int ready)
 {
 	struct thread *t = thread_self();
 
-	(void)ready;
 	/* A thread that still serves its request polled for a call of its own: the window goes on. */
 	if (guard_is_on() && guard_depth == 0 && handle_is_none(t->sync) && t->poll_loop)
-		thread_window_open(t, t->poll_loop);
+		thread_window_open(t, t->poll_loop, ready);
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Symbol look-up in the loaded objects' own tables. dl_iterate_phdr() lists the objects in load order; for each one
- * the dynamic section leads to the symbol table, its hash (GNU's or the older SysV one) and the symbol versions. Of several
- * definitions the best placed object wins, and inside one object the best version: the default one of libc's own
- * (or one without versions at all, as other preloads have), then a default one of somebody else's name space, and a
- * hidden (compatibility) one only where there is nothing else.
+ * the dynamic section leads to the symbol table, its hash (GNU's or the older SysV one) and the symbol versions. Of
+ * several definitions the best placed object wins, and inside one object the best version: the default one of libc's
+ * own (or one without versions at all, as other preloads have), then a default one of somebody else's name space, and
+ * a hidden (compatibility) one only where there is nothing else.
  */
 #include "shim/real.h"
 
@@ -155,8 +155,11 @@ static const char *version_name(const struct object *object, unsigned index)
 	for (size_t i = 0; p && i < object->definition_count; i++) {
 		const ElfW(Verdef) *definition = (const void *)p;
 
-		if ((definition->vd_ndx & 0x7fff) == index)
-			return object->strings + ((const ElfW(Verdaux) *)(const void *)(p + definition->vd_aux))->vda_name;
+		if ((definition->vd_ndx & 0x7fff) == index) {
+			const ElfW(Verdaux) *first = (const void *)(p + definition->vd_aux);
+
+			return object->strings + first->vda_name;
+		}
 		p += definition->vd_next;
 	}
 	return NULL;

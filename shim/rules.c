@@ -33,8 +33,9 @@ static bool by_stimulus(const struct thread *t, struct handle *ret)
 
 	if (!e || e->loop != t->loop)
 		return false;
-	/* What has just arrived cannot have been waited for: parked requests are resumed by timers, wake-ups and responses. */
-	if (w->fresh ? exchange_handed_count() != 0
+	/* Parked requests are resumed by timers, wake-ups and responses, not by a request that has just arrived; but another
+	 * thread may resume one without our seeing it. */
+	if (w->fresh && !process_has_threads() ? exchange_handed_count() != 0
 		     : exchange_parked(process_crosses_threads() ? 0 : t->loop, w->who[0]) != 0)
 		return false;
 	*ret = w->who[0];
@@ -339,7 +340,6 @@ static void count_rule(enum evidence evidence)
 void rules_decide(struct thread *t, struct conn *c, const struct request_evidence *evidence, struct decision *ret)
 {
 	*ret = (struct decision){.evidence = EVIDENCE_AMBIGUOUS};
-	loop_note_call(t->loop);
 	if (evidence->has_traceparent && by_stamp(t, evidence, ret)) {
 		count_rule(ret->evidence);
 		return;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shim/thread.h"
 
+#include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "shim/clock.h"
@@ -9,6 +11,7 @@
 #include "shim/loop.h"
 #include "shim/pool.h"
 #include "shim/process.h"
+#include "shim/real.h"
 #include "shim/rules.h"
 #include "shim/stats.h"
 #include "shim/sys.h"
@@ -62,36 +65,42 @@ void thread_asked(struct thread *t, struct handle who)
 	thread_stimulated(t, who);
 }
 
-/* Loops compute the timeout from a clock that they read when their last wait returned; they round to milliseconds. */
-#define TIMER_MARGIN_NS 2000000
+/* Loops compute the timeout from a clock that they read when their last wait returned, and cut it to milliseconds. */
+#define TIMER_MARGIN_NS 1000000
 
-/* May the loop's own timers or queues be at work in the window that opens now? */
-static bool loop_acts_by_itself(struct thread *t, uint32_t loop)
+void thread_waits(struct thread *t, int timeout_ms)
 {
-	uint64_t before = t->returned_ns, now;
-
-	if (t->wait_timeout_ms < 0)
-		return false;
-	if (t->wait_timeout_ms == 0)
-		return true;
-	if (!atomic_load_explicit(&loop_at(loop)->calls, memory_order_relaxed)) {
-		t->returned_ns = 0;
-		return true; /* no parent has been asked for here yet: the clock is not worth reading */
-	}
-	now = clock_monotonic_ns();
-	t->returned_ns = now;
-	return before == 0 || now - before + TIMER_MARGIN_NS >= (uint64_t)t->wait_timeout_ms * 1000000;
+	t->wait_timeout_ms = timeout_ms;
+	if (timeout_ms < 0)
+		t->timer_due_ns = UINT64_MAX;
+	else if (timeout_ms > 0)
+		t->timer_due_ns = t->returned_ns ? t->returned_ns + (uint64_t)timeout_ms * 1000000 : 0;
 }
 
-void thread_window_open(struct thread *t, uint32_t loop)
+/* May a timer of the loop be at work in the window that opens now? */
+static bool timer_is_due(struct thread *t, uint32_t loop)
 {
-	bool by_itself = loop_acts_by_itself(t, loop);
+	/* Where no parent has been asked for in a long while, the clock is not worth reading. */
+	t->returned_ns = loop_is_isolated(loop) ? clock_monotonic_ns() : 0;
+	if (t->timer_due_ns == UINT64_MAX)
+		return false;
+	return t->timer_due_ns == 0 || t->returned_ns == 0 || t->returned_ns + TIMER_MARGIN_NS >= t->timer_due_ns;
+}
 
+void thread_window_open(struct thread *t, uint32_t loop, int n)
+{
+	bool timer = timer_is_due(t, loop);
+	struct window *w = &t->window;
+
+	if (t->wait_timeout_ms != 0 || t->loop != loop) {
+		w->n = 0;
+		w->fresh = false;
+		w->other = 0;
+	}
+	if (n > 0 || t->wait_timeout_ms != 0)
+		w->seq = w->seq == UINT32_MAX ? 1 : w->seq + 1;
+	w->other = (uint16_t)(w->other | timer);
 	t->loop = loop;
-	t->window.seq = t->window.seq == UINT32_MAX ? 1 : t->window.seq + 1;
-	t->window.n = 0;
-	t->window.fresh = false;
-	t->window.other = by_itself;
 	t->expected = HANDLE_NONE;
 }
 
@@ -153,10 +162,35 @@ struct thread_package {
 };
 
 static struct pool packages;
+static pthread_key_t ending;
+static int (*set_specific)(pthread_key_t key, const void *value);
+
+/* However the thread ends: by returning, by pthread_exit or by cancellation. */
+static void ended(void *unused)
+{
+	(void)unused;
+	process_thread_ended();
+	OBSERVE(loop_closed(thread_self()->poll_loop));
+}
+
+/*
+ * A key's destructor, and no cleanup attribute in the trampoline: that would need the unwinder's own library, and a static copy of it
+ * aborts when the program's copy unwinds through it. These functions have younger default versions than we may need.
+ */
+static int prepare_endings(void)
+{
+	int (*create)(pthread_key_t *, void (*)(void *)) =
+		(int (*)(pthread_key_t *, void (*)(void *)))real_find("pthread_key_create");
+
+	set_specific = (int (*)(pthread_key_t, const void *))real_find("pthread_setspecific");
+	return create && set_specific && create(&ending, ended) == 0 ? 0 : -ENOMEM;
+}
 
 int thread_start(void)
 {
-	return pool_start(&packages, sizeof(struct thread_package), PACKAGES);
+	int err = pool_start(&packages, sizeof(struct thread_package), PACKAGES);
+
+	return err ? err : prepare_endings();
 }
 
 struct thread_package *engine_thread_starting(void *start, void *arg)
@@ -169,9 +203,11 @@ struct thread_package *engine_thread_starting(void *start, void *arg)
 
 	int errno_saved = errno;
 
-	process_thread_created();
 	slot = pool_take(&packages);
-	if (slot != 0) {
+	if (slot == 0) {
+		process_threads_uncounted();
+	} else {
+		process_thread_created();
 		package = pool_at(&packages, slot);
 		*package = (struct thread_package){.start = start, .arg = arg};
 		package->has_inherited = rules_current(thread_self(), &package->inherited);
@@ -191,10 +227,12 @@ void engine_thread_started(struct thread_package *package, void **ret_start, voi
 	t->inherited = package->inherited;
 	t->has_inherited = package->has_inherited;
 	pool_give(&packages, pool_slot(package));
+	(void)set_specific(ending, t);
 }
 
 void engine_thread_unstarted(struct thread_package *package)
 {
+	process_thread_ended();
 	pool_give(&packages, pool_slot(package));
 }
 

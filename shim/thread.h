@@ -33,8 +33,10 @@ struct thread {
 	uint64_t random[2];
 	uint32_t random_epoch;
 	uint32_t loop;           /* slot of the loop whose wait this thread returned from last; 0: none */
-	int wait_timeout_ms;     /* of the wait under way; -1: none */
+	int wait_timeout_ms;     /* of the wait under way; -1: for ever */
 	uint64_t returned_ns;    /* when the last wait returned; 0: not looked at */
+	uint64_t timer_due_ns;   /* the loop's next timer, as its timeouts tell; 0: not known, UINT64_MAX: there is none */
+	bool withheld;           /* the last wait was answered without asking the kernel */
 	uint32_t poll_loop;      /* the loop that stands for this thread's own poll() or select() */
 	struct window window;
 	struct handle sync;      /* the request this thread read last: rule 5 */
@@ -68,11 +70,14 @@ void thread_stimulated(struct thread *t, struct handle who);
 /* The same, by a request that has just arrived. */
 void thread_asked(struct thread *t, struct handle who);
 /*
- * A wait returned: a new window opens. A loop runs what its timers and its own queues hold beside what the wait brought, and no call
- * tells us. But it said how long it was ready to wait: if that time was not over, no timer was due, and if it was not
- * zero, nothing was queued. Else something unknown may be at work in this window, which counts as a stimulus of nobody's.
+ * A wait returned with n events: a new window opens. A loop runs what its timers and its own queues hold beside what the wait brought,
+ * and no call tells us. But its timeouts do: one that is not zero says when the next timer is due, and that may be at work
+ * in this window if that time has come (a stimulus of nobody's). A timeout of zero says that work is queued: it comes
+ * from the stimuli of the window before, so they stay in this one.
  */
-void thread_window_open(struct thread *t, uint32_t loop);
+void thread_window_open(struct thread *t, uint32_t loop, int n);
+/* A wait begins that may last timeout_ms (-1: for ever). */
+void thread_waits(struct thread *t, int timeout_ms);
 
 /* ---- rule 5: classes of threads, by start routine ---- */
 

@@ -53,6 +53,7 @@ hooks-unit-test: $(HOOKS_UNIT) $(UNIT)/libreal_copy.so
 # Programs that are run with and without the shim and compared (tests/integration/test_transparency.py).
 APPS := $(B)/tests/apps
 APP_CFLAGS := -std=gnu11 -D_GNU_SOURCE $(WARN) -Wno-deprecated-declarations -Wno-unused-result -Wno-nonnull \
+	-Wno-unknown-warning-option \
 	-Wno-stringop-overread -Wno-stringop-overflow -Wno-use-after-free -g -O2
 HOOKS_APPS := early_calls early_allocator lookups conditions spawning cancellation small_stacks signal_storm \
 	close_everything variadics errno_probes many_descriptors loading transfers identity endings streams

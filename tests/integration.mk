@@ -30,6 +30,6 @@ exactness-full: all integration-apps ## the proxy matrix at 20,000 requests each
 	$(Q)$(INTEGRATION_ENV) INTERSPAN_TEST_REQUESTS=20000 $(PYTHON) tests/integration/exactness_table.py
 
 bench-servers: all integration-apps ## throughput, instructions and memory, with and without the shim
-	$(Q)$(INTEGRATION_ENV) $(PYTHON) tests/bench/servers.py
+	$(Q)$(INTEGRATION_ENV) $(PYTHON) tests/bench/bench_servers.py
 
 .PHONY: integration-apps integration-harness-test integration-test exactness-full bench-servers

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The program has its own allocator, which, like jemalloc, begins with syscall(2) in the middle of the first malloc, and
- * cannot be called again meanwhile: a hook or a look-up that allocates ends here.
+ * The program has its own allocator, which, like jemalloc, begins with syscall(2) in the middle of the first malloc,
+ * and cannot be called again meanwhile: a hook or a look-up that allocates ends here.
  */
 #include "app.h"
 

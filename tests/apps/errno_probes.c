@@ -69,7 +69,7 @@ int main(void)
 	probe(500);
 	probe(open("/dev/null", O_RDWR));
 	probe(socket(AF_INET, SOCK_STREAM, 0));
-	probe(socket(AF_INET, SOCK_DGRAM, 0));
+	probe(socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0));
 	probe(eventfd(0, EFD_NONBLOCK));
 	probe(epoll_create1(0));
 	probe(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK));

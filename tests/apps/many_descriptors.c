@@ -30,7 +30,7 @@ int main(void)
 	TRY(dup(0));
 	TRY(dup2(fds[0], 64));
 	talk(fds[0], fds[1]);
-	closefrom(5);
+	closefrom(6);
 	TRY(setrlimit(RLIMIT_NOFILE, &(struct rlimit){ limit.rlim_max, limit.rlim_max }));
 	if (limit.rlim_max > 9000) {
 		TRY(dup2(fds[0], 3000));

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Another preload that stands in front of, or behind, the shim. It makes itself known by what it adds to write's result. */
+/*
+ * Another preload that stands in front of, or behind, the shim. It makes itself known by what it adds to write's
+ * result.
+ */
 #include <dlfcn.h>
 #include <unistd.h>
 

@@ -23,10 +23,12 @@ int main(int argc, char **argv)
 		die("calloc");
 	say_ready();
 	for (;;) {
-		for (int i = 0; i < serve_options.workers; i++) {
+		for (int i = 0; i < serve_options.workers;) {
 			clients[i] = (struct stream){.fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)};
-			if (clients[i].fd < 0 || !request_read(&clients[i], &requests[i]))
-				die("accept or request");
+			if (clients[i].fd >= 0 && request_read(&clients[i], &requests[i]))
+				i++;
+			else
+				close(clients[i].fd); /* somebody who only tried the port */
 		}
 		pid_t child = fork();
 

@@ -32,7 +32,7 @@ struct connection {
 };
 
 struct loop {
-	int epoll_fd;
+	int epoll_fd, listener;
 	struct connection *idle;
 };
 
@@ -192,9 +192,9 @@ static void upstream_readable(struct connection *upstream)
 		upstream_answered(upstream);
 }
 
-static void accept_one(struct loop *loop, int listener)
+static void accept_one(struct loop *loop)
 {
-	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = accept4(loop->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd >= 0)
 		(void)connection_new(loop, fd, true, EPOLLIN);
@@ -212,26 +212,32 @@ static void connection_ready(struct connection *c)
 	}
 }
 
-static void *run_loop(void *unused)
+static void *run_loop(void *arg)
 {
-	struct loop loop = {.epoll_fd = epoll_create1(EPOLL_CLOEXEC)};
-	int listener = listen_shared(serve_options.port, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	struct epoll_event events[64], event = {.events = EPOLLIN};
+	struct loop *loop = arg;
+	struct epoll_event events[64];
 
-	(void)unused;
-	if (epoll_ctl(loop.epoll_fd, EPOLL_CTL_ADD, listener, &event) != 0)
-		die("epoll_ctl");
 	for (;;) {
-		int n = epoll_wait(loop.epoll_fd, events, 64, -1);
+		int n = epoll_wait(loop->epoll_fd, events, 64, -1);
 
 		for (int i = 0; i < n; i++) {
 			if (events[i].data.ptr)
 				connection_ready(events[i].data.ptr);
 			else
-				accept_one(&loop, listener);
+				accept_one(loop);
 		}
 	}
 	return NULL;
+}
+
+static void loop_init(struct loop *loop)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+
+	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	loop->listener = listen_shared(serve_options.port, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->listener, &event) != 0)
+		die("epoll_ctl");
 }
 
 int main(int argc, char **argv)
@@ -239,8 +245,14 @@ int main(int argc, char **argv)
 	pthread_t thread;
 
 	serve_parse(argc, argv);
+	struct loop *loops = calloc((size_t)serve_options.workers, sizeof(*loops));
+
+	if (!loops)
+		die("calloc");
+	for (int i = 0; i < serve_options.workers; i++)
+		loop_init(&loops[i]);
 	for (int i = 1; i < serve_options.workers; i++)
-		if (pthread_create(&thread, NULL, run_loop, NULL) != 0)
+		if (pthread_create(&thread, NULL, run_loop, &loops[i]) != 0)
 			die("pthread_create");
-	run_loop(NULL);
+	run_loop(&loops[0]);
 }

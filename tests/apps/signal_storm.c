@@ -32,7 +32,8 @@ int main(void)
 	for (unsigned i = 0; handled < 2000 && !failed; i++) {
 		unsigned got = 0;
 
-		if (write(main_fds[0], &i, sizeof(i)) != sizeof(i) || read(main_fds[1], &got, sizeof(got)) != sizeof(got) ||
+		if (write(main_fds[0], &i, sizeof(i)) != sizeof(i) ||
+		    read(main_fds[1], &got, sizeof(got)) != sizeof(got) ||
 		    got != i)
 			failed = 2;
 	}

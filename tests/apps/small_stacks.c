@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* I/O, waiting and exec on the smallest stacks there are: 16 KiB threads and a signal handler on a minimal sigaltstack. */
+/*
+ * I/O, waiting and exec on the smallest stacks there are: 16 KiB threads and a signal handler on a minimal
+ * sigaltstack.
+ */
 #include "app.h"
 
 #include <poll.h>
@@ -64,7 +67,10 @@ static void run(void *(*body)(void *), size_t stack_size)
 
 int main(void)
 {
-	/* What the kernel needs for its frame, and 2 KiB for the handler; a guard page below turns too much into a fault. */
+	/*
+	 * What the kernel needs for its frame, and 2 KiB for the handler; a guard page below turns too much into a
+	 * fault.
+	 */
 	size_t size = (getauxval(AT_MINSIGSTKSZ) + 2048 + 4095) & ~4095ul;
 	char *guarded = mmap(NULL, size + 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 

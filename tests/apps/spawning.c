@@ -58,7 +58,8 @@ static int by_execvpe(void)
 
 static int by_execl(void)
 {
-	return execl("/bin/sh", "sh", "-c", "echo l $MARK $*; exit 8", "0", "1", "2", "3", "4", "5", "6", "7", "8", NULL);
+	return execl("/bin/sh", "sh", "-c", "echo l $MARK $*; exit 8",
+		     "0", "1", "2", "3", "4", "5", "6", "7", "8", NULL);
 }
 
 static int by_execlp(void)
@@ -104,10 +105,15 @@ int main(void)
 	TRY(read(fds[1], (char[8]){ 0 }, 8));
 	for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++)
 		by_fork(starts[i]);
-	TRY(posix_spawn(&pid, "/bin/sh", NULL, NULL, arguments, environ));
+
+	/* Said only when the child has gone, or the two would write at the same time. */
+	int error = posix_spawn(&pid, "/bin/sh", NULL, NULL, arguments, environ);
+
 	wait_child(pid);
-	TRY(posix_spawnp(&pid, "sh", NULL, NULL, arguments, environ));
+	TRY(error);
+	error = posix_spawnp(&pid, "sh", NULL, NULL, arguments, environ);
 	wait_child(pid);
+	TRY(error);
 	TRY(posix_spawn(&pid, "/nonexistent", NULL, NULL, arguments, environ));
 	TRY(WEXITSTATUS(system("exit 6")));
 

@@ -257,12 +257,14 @@ static void receive(struct connection *c)
 
 	if (n < 0 && errno == EAGAIN)
 		return;
-	if (n <= 0 || c->in_len + (size_t)n == IN_MAX) {
+	if (n <= 0) {
 		connection_close(c, false);
 		return;
 	}
 	c->in_len += (size_t)n;
 	parse_more(c);
+	if (c->fd >= 0 && !c->busy && c->in_len == IN_MAX)
+		connection_close(c, false); /* a head that does not fit */
 }
 
 static void accept_all(int listener)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An engine that watches nothing and answers like one that stood down: linked with the real hooks it makes a preload that
- * must be invisible. INTERSPAN_DOUBLE=watch makes it watch descriptors and pass their bytes through the
- * engine's own paths, so that programs are compared with those as well.
+ * An engine that watches nothing and answers like one that stood down: linked with the real hooks it makes a preload
+ * that must be invisible. INTERSPAN_DOUBLE=watch makes it watch descriptors and pass their bytes through the engine's
+ * own paths, so that programs are compared with those as well.
  */
 #include <string.h>
 

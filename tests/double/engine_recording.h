@@ -3,7 +3,9 @@
 
 #include "shim/engine.h"
 
-/* An engine that writes down what it is told, one line a call, such as "received 7 [4] flags 0 = 4", and keeps errno. */
+/*
+ * An engine that writes down what it is told, one line a call, such as "received 7 [4] flags 0 = 4", and keeps errno.
+ */
 void recording_start(void); /* forget everything; fdtable ready; no descriptor watched */
 const char *recording(void);
 

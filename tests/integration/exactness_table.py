@@ -12,11 +12,7 @@ import scenarios
 ROW = "{:24} {:9} {:6} {:>8} {:>6} {:>8} {:>8} {:>5}  {}"
 
 
-def _runs(scenario):
-    yield "same", "auto", scenarios.run(scenario)
-    yield "distinct", "auto", scenarios.run(scenario, distinct=True)
-    yield "same", "off", scenarios.run(scenario, INTERSPAN_STAMP="off")
-    yield "distinct", "off", scenarios.run(scenario, distinct=True, INTERSPAN_STAMP="off")
+RUNS = [("same", "auto"), ("distinct", "auto"), ("same", "off"), ("distinct", "off")]
 
 
 def _is_bad(scenario, stamp, result):
@@ -30,22 +26,27 @@ def _is_bad(scenario, stamp, result):
     return verdict.unknown_share >= 0.01 and not scenario.hidden_work
 
 
+def _print_run(scenario, targets, stamp):
+    """Run one configuration and print its row. True when it meets the bar."""
+    try:
+        result = scenarios.run(scenario, distinct=targets == "distinct", INTERSPAN_STAMP=stamp)
+    except (RuntimeError, TimeoutError) as error:
+        print(f"{scenario.name:24} {targets:9} {stamp:6} FAILS: {error}", flush=True)
+        return False
+    verdict, fails = result.verdict, _is_bad(scenario, stamp, result)
+    evidence = " ".join(f"{name}={n}" for name, n in sorted(verdict.evidence.items()))
+    print(ROW.format(scenario.name, targets, stamp, verdict.right, verdict.wrong, verdict.unknown,
+                     verdict.unknown_warm_up, verdict.background, evidence + ("  FAILS" if fails else "")), flush=True)
+    if fails:
+        print("   ", verdict.summary(), result.load, *verdict.examples[:3], sep="\n    ", flush=True)
+    return not fails
+
+
 def main(names):
-    bad = 0
     print(ROW.format("configuration", "targets", "stamp", "right", "wrong", "unknown", "warm-up", "bg", "evidence"))
-    for scenario in scenarios.SCENARIOS:
-        if names and scenario.name not in names:
-            continue
-        for targets, stamp, result in _runs(scenario):
-            v = result.verdict
-            fails = _is_bad(scenario, stamp, result)
-            bad += fails
-            evidence = " ".join(f"{k}={n}" for k, n in sorted(v.evidence.items()))
-            print(ROW.format(scenario.name, targets, stamp, v.right, v.wrong, v.unknown, v.unknown_warm_up, v.background,
-                             evidence + ("  FAILS" if fails else "")), flush=True)
-            if fails:
-                print("   ", v.summary(), result.load, *v.examples[:3], sep="\n    ", flush=True)
-    return 1 if bad else 0
+    chosen = [s for s in scenarios.SCENARIOS if not names or s.name in names]
+    good = [_print_run(scenario, *run) for scenario in chosen for run in RUNS]
+    return 0 if good and all(good) else 1
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ PROGRAMS = ["early_calls", "early_allocator", "lookups", "conditions", "spawning
             "transfers_fortified", "identity", "endings", "streams", "exceptions"]
 # Nothing to export to, and nothing that waits for it.
 SETTINGS = {"OTEL_TRACES_EXPORTER": "none", "INTERSPAN_LOG_LEVEL": "off"}
-TIMEOUT_S = 120
+TIMEOUT_S = 60
 
 
 def environment(preload, **more):
@@ -102,9 +102,9 @@ def test_many_variables_reach_the_child():
     """An environment larger than the small scratch, and one larger than the large."""
     for count in (300, 2000):
         variables = {f"VARIABLE_{i}": str(i) for i in range(count)}
-        status, out, _ = compare([sys.executable, "-c", "import os; os.execvp('env', ['env'])"],
+        status, out, _ = compare([sys.executable, "-c", "import os; os.execvp('env', ['env', '-u', 'LD_PRELOAD'])"],
                                  INTERSPAN_DOUBLE="watch", **variables)
-        assert status == 0 or "LD_PRELOAD" in out
+        assert status == 0
         assert f"VARIABLE_{count - 1}={count - 1}" in out
 
 

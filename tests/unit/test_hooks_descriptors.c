@@ -124,7 +124,8 @@ static void ends_are_told_before_they_happen(void **state)
 	closefrom(5);
 	closefrom(-1);
 	assert_int_equal((int)fake.arg[0], -1);
-	TOLD("closing 700\nclosing 3 to 4294967295\nclosing 3 to 9\nclosing 5 to 4294967295\nclosing 0 to 4294967295\n");
+	TOLD("closing 700\nclosing 3 to 4294967295\nclosing 3 to 9\n"
+	     "closing 5 to 4294967295\nclosing 0 to 4294967295\n");
 }
 
 static void copies_are_told(void **state)

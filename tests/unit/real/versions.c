@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Several definitions under version nodes, see versions.map. They stand before libc's in this program, and the program calls
- * none of them.
+ * Several definitions under version nodes, see versions.map. They stand before libc's in this program, and the
+ * program calls none of them.
  */
 int marker_dup_new(void), marker_dup_old(void), marker_foreign(void), marker_hidden(void), marker_shutdown(void);
 
