@@ -142,7 +142,8 @@ def test_chain():
 def line(**resource):
     item = {"traceId": "1" * 32, "spanId": "2" * 16, "parentSpanId": "3" * 16, "kind": 3, "name": "GET",
             "startTimeUnixNano": "5", "endTimeUnixNano": "9", "links": [{"traceId": "4" * 32, "spanId": "5" * 16}],
-            "attributes": [{"key": truth.TRUTH_ATTRIBUTE, "value": {"arrayValue": {"values": [{"stringValue": "a-1"}]}}},
+            "attributes": [{"key": truth.TRUTH_ATTRIBUTE,
+                            "value": {"arrayValue": {"values": [{"stringValue": "a-1"}]}}},
                            {"key": truth.EVIDENCE_ATTRIBUTE, "value": {"stringValue": "stamp"}}]}
     attributes = [{"key": "process.pid", "value": {"intValue": "42"}}]
     attributes += [{"key": key, "value": {"stringValue": value}} for key, value in resource.items()]

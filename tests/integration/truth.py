@@ -16,7 +16,8 @@ import json
 SERVER, CLIENT = 2, 3
 TRUTH_ATTRIBUTE = "http.request.header.x-truth"
 EVIDENCE_ATTRIBUTE = "interspan.parent.evidence"
-RUN_ATTRIBUTE = "test.run"  # a resource attribute: spans that dead processes of other runs left may be drained into a file
+# A resource attribute: spans that dead processes of other runs left may be drained into a file.
+RUN_ATTRIBUTE = "test.run"
 WARM_UP = 100
 TRACE_ID_PREFIX = "%016x" % 0x10ADCE  # the load generator's
 
