@@ -17,10 +17,10 @@ WARN := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-protot
 BASE := -std=gnu11 -D_GNU_SOURCE -iquote . -iquote $(B) $(WARN) -g $(O) -DINTERSPAN_VERSION='"$(VERSION)"' $(SAN)
 # The shim lives in other people's processes: nothing visible but the hooks, no TLS but initial-exec, no fortified
 # names (we interpose those), unwindable for thread cancellation.
-SHIM_CFLAGS := $(BASE) -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-semantic-interposition -fexceptions \
+SHIM_CFLAGS := $(BASE) -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-semantic-interposition \
 	-fno-stack-protector -U_FORTIFY_SOURCE -fno-plt
 PLUGIN_CFLAGS := $(BASE) -fPIC -fvisibility=hidden
-LD_COMMON := -Wl,-z,now,-z,relro,-z,noexecstack,-z,nodelete -Wl,-z,defs -Wl,--exclude-libs,ALL -static-libgcc
+LD_COMMON := -Wl,-z,now,-z,relro,-z,noexecstack,-z,nodelete -Wl,-z,defs -Wl,--exclude-libs,ALL
 
 SHIM_SRC := $(wildcard shim/*.c shim/protocols/*.c hooks/*.c hooks/runtimes/*.c)
 SHIM_OBJ := $(SHIM_SRC:%.c=$(B)/shim.o/%.o)

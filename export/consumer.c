@@ -9,7 +9,7 @@
 #include "shim/task.h"
 
 /* Memory that every idle shard keeps, and how often the rest may be given back. */
-#define TRIM_KEEP_BYTES (128u * 1024)
+#define TRIM_KEEP_BYTES 131072ull
 #define TRIM_INTERVAL_NS 10000000000ull
 
 /* Far longer than a store takes to be seen by all CPUs. */

@@ -37,9 +37,9 @@ static bool speaks_http(const struct config *c)
 }
 
 /*
- * OpenSSL, which libcurl brings along, would clean itself up in an exit handler registered after the one that stops this thread, and
- * so before it runs, perhaps while this thread is still inside. In a program that has no OpenSSL of its own nobody
- * misses that handler.
+ * OpenSSL, which libcurl brings along, would clean itself up in an exit handler registered after the one that stops
+ * this thread, and so before it runs, perhaps while this thread is still inside. In a program that has no OpenSSL of
+ * its own nobody misses that handler.
  */
 static void keep_openssl_until_the_end(void)
 {

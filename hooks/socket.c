@@ -25,7 +25,7 @@ void tell_accepted(int listener, int fd, const struct sockaddr *peer, socklen_t 
 	if (fd < 0)
 		return;
 	/* The kernel reports the address's full length even where it cut it to the caller's room. */
-	engine_accepted(listener, fd, peer, peer ? (*peer_len < peer_room ? *peer_len : peer_room) : 0);
+	engine_accepted(listener, fd, peer, peer && peer_len ? (*peer_len < peer_room ? *peer_len : peer_room) : 0);
 }
 
 EXPORT int socket(int domain, int type, int protocol)

@@ -28,9 +28,12 @@ test-extended: ## the same, then what takes long: fuzzing, storms, other project
 	$(Q)scripts/setup build test check
 	+$(Q)MAKE="$(MAKE)" scripts/run-tests $(TESTS) $(LONG_TESTS)
 
+# Use all CPUs unless the user said how many.
+PARALLEL = $(if $(findstring j,$(firstword -$(MAKEFLAGS)))$(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+
 demo: ## trace curl, HAProxy, nginx and two backends, all unmodified, and print the traces
 	$(Q)scripts/setup build demo
-	+$(Q)$(MAKE) --no-print-directory all $(B)/tests/epoll_server
+	+$(Q)$(MAKE) $(PARALLEL) --no-print-directory all $(B)/tests/epoll_server
 	$(Q)B=$(B) scripts/demo
 
 bench: ## speed, memory and cost, each with the command that gives it

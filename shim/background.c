@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shim/background.h"
 
+#include <limits.h>
 #include <sched.h>
 #include <sys/prctl.h>
 
@@ -34,7 +35,7 @@ static int parse_fd(const char *name)
 /* Before Linux 5.9. thread-self, since self is the first thread's table. */
 static void close_one_by_one(void)
 {
-	_Alignas(8) char buf[1024];
+	_Alignas(8) char buf[1024] = {0};
 	int dir = sys_open("/proc/thread-self/fd", O_RDONLY | O_DIRECTORY);
 	long n, at;
 
@@ -54,7 +55,7 @@ static void close_one_by_one(void)
 /* All but 0 to 2 closed, in a table of our own. False: the table is still the program's. */
 static bool take_own_descriptors(void)
 {
-	if (sys_call3(SYS_close_range, 3, (long)~0u, CLOSE_RANGE_UNSHARE_FLAG) == 0)
+	if (sys_call3(SYS_close_range, 3, INT_MAX, CLOSE_RANGE_UNSHARE_FLAG) == 0)
 		return true;
 	if (sys_call3(SYS_unshare, CLONE_FILES, 0, 0) < 0)
 		return false;

@@ -41,13 +41,13 @@ _Static_assert(N_SETTINGS <= 64, "config.given has a bit for each setting");
 const unsigned config_n_settings = N_SETTINGS;
 
 static const struct config defaults = {
-#define SETTING(field, name, type, def, min, max, help) .field = def,
+#define SETTING(field, name, type, def, min, max, help) .field = (def),
 #include "shim/config.def"
 #undef SETTING
 };
 
 struct config config = {
-#define SETTING(field, name, type, def, min, max, help) .field = def,
+#define SETTING(field, name, type, def, min, max, help) .field = (def),
 #include "shim/config.def"
 #undef SETTING
 };

@@ -178,9 +178,7 @@ void conn_end_exchanges(struct conn *c, const char *error)
 	uint64_t now = c->oldest ? clock_monotonic_ns() : 0;
 
 	c->pending = 0;
-	while (c->oldest) {
-		struct exchange *e = conn_oldest(c);
-
+	for (struct exchange *e = conn_oldest(c); e; e = conn_oldest(c)) {
 		conn_pop(c);
 		if (e->role == EXCHANGE_CLIENT)
 			exchange_outstanding(e->parent, -1);
@@ -194,9 +192,7 @@ void conn_end_exchanges(struct conn *c, const char *error)
 void conn_forget_exchanges(struct conn *c)
 {
 	c->pending = 0;
-	while (c->oldest) {
-		struct exchange *e = conn_oldest(c);
-
+	for (struct exchange *e = conn_oldest(c); e; e = conn_oldest(c)) {
 		conn_pop(c);
 		if (e->role == EXCHANGE_CLIENT)
 			exchange_outstanding(e->parent, -1);

@@ -12,7 +12,7 @@
 #include "shim/real.h"
 #include "shim/sys.h"
 
-#define STACK_BYTES (512 * 1024)
+#define STACK_BYTES 524288ul
 /* Loading takes some 10 ms; a name server that does not answer may take longer. */
 #define PREPARE_WAIT_MS 2000
 #define FLUSH_SLICE_MS 20

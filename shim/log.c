@@ -13,7 +13,7 @@
 #include "shim/text.h"
 
 #define TEXT_MAX 500
-#define FILE_MAX (1024 * 1024)
+#define FILE_MAX 1048576ull
 #define STDERR 2
 
 static _Atomic int threshold = LOG_NONE;
@@ -81,46 +81,43 @@ static void add_signed(struct text *t, int64_t value)
 	text_add_unsigned(t, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
 }
 
-/* One conversion; at points behind the %. Returns what follows it. */
-static const char *add_conversion(struct text *t, const char *at, va_list *args)
+static void add_number(struct text *t, char conversion, bool is_long, uint64_t value)
 {
-	bool is_long = *at == 'l';
-	const char *string;
-	char c;
-
-	at += is_long;
-	switch (*at) {
-	case 's':
-		string = va_arg(*args, const char *);
-		text_add_string(t, string != NULL ? string : "(null)");
-		break;
-	case 'd':
-		add_signed(t, is_long ? va_arg(*args, long) : va_arg(*args, int));
-		break;
-	case 'u':
-		text_add_unsigned(t, is_long ? va_arg(*args, unsigned long) : va_arg(*args, unsigned));
-		break;
-	case 'x':
-		text_add_number(t, is_long ? va_arg(*args, unsigned long) : va_arg(*args, unsigned), 16, 1);
-		break;
-	case 'c':
-		c = (char)va_arg(*args, int);
-		text_add(t, &c, 1);
-		break;
-	default:
-		text_add(t, "%", 1);
-		break;
-	}
-	return *at != '\0' ? at + 1 : at;
+	if (conversion == 'd')
+		add_signed(t, is_long ? (int64_t)value : (int32_t)value);
+	else
+		text_add_number(t, is_long ? value : (uint32_t)value, conversion == 'x' ? 16 : 10, 1);
 }
 
-static void add_formatted(struct text *t, const char *format, va_list *args)
+static void add_formatted(struct text *t, const char *format, va_list args)
 {
-	const char *percent;
+	const char *percent, *string;
+	bool is_long;
+	char c;
 
 	while ((percent = strchr(format, '%')) != NULL) {
 		text_add(t, format, (size_t)(percent - format));
-		format = add_conversion(t, percent + 1, args);
+		is_long = percent[1] == 'l';
+		format = percent + 1 + is_long;
+		switch (*format) {
+		case 's':
+			string = va_arg(args, const char *);
+			text_add_string(t, string != NULL ? string : "(null)");
+			break;
+		case 'd':
+		case 'u':
+		case 'x':
+			add_number(t, *format, is_long, is_long ? va_arg(args, uint64_t) : va_arg(args, uint32_t));
+			break;
+		case 'c':
+			c = (char)va_arg(args, int);
+			text_add(t, &c, 1);
+			break;
+		default:
+			text_add(t, "%", 1);
+			break;
+		}
+		format += *format != '\0';
 	}
 	text_add_string(t, format);
 }
@@ -206,7 +203,7 @@ void log_line(enum log_level level, const char *format, ...)
 	start = line.len;
 	line.cap = start + TEXT_MAX + 1;
 	va_start(args, format);
-	add_formatted(&line, format, &args);
+	add_formatted(&line, format, args);
 	va_end(args);
 	flatten(buf + start);
 	buf[line.len] = '\n';

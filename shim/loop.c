@@ -57,10 +57,9 @@ void loop_isolate(uint32_t slot)
 		atomic_store_explicit(&loop_at(slot)->isolate, ISOLATED_WAITS, memory_order_relaxed);
 }
 
-void loop_note_call(uint32_t slot)
+bool loop_is_isolated(uint32_t slot)
 {
-	if (slot && !atomic_load_explicit(&loop_at(slot)->calls, memory_order_relaxed))
-		atomic_store_explicit(&loop_at(slot)->calls, true, memory_order_relaxed);
+	return slot && (atomic_load_explicit(&loop_at(slot)->isolate, memory_order_relaxed) > 0 || !is_allowed());
 }
 
 void loop_revoke(uint32_t slot, enum evidence rule)

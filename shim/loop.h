@@ -17,7 +17,6 @@ struct loop {
 	_Atomic int32_t handed;   /* those whose thread woke another one */
 	_Atomic int32_t isolate;  /* waits still to be cut to one event */
 	_Atomic bool revoked[EVIDENCE_N]; /* rules that were wrong here once */
-	_Atomic bool calls;       /* a client exchange was started here */
 	_Atomic bool closed;
 };
 
@@ -31,7 +30,7 @@ void loop_closed(uint32_t slot);     /* its descriptor is gone; freed when nothi
  * a loop that has once become ambiguous would stay so.
  */
 void loop_isolate(uint32_t slot);
-/* A client exchange is started here: its parent is asked for. */
-void loop_note_call(uint32_t slot);
+/* Is it, or (where isolation is switched off) would it be? */
+bool loop_is_isolated(uint32_t slot);
 void loop_revoke(uint32_t slot, enum evidence rule);
 bool loop_trusts(uint32_t slot, enum evidence rule);

@@ -74,20 +74,23 @@ static bool find_path(char *ret, size_t cap)
 	return true;
 }
 
-/*
- * RTLD_DEEPBIND: its libraries prefer each other's symbols to those of a program that has its own TLS or HTTP library built
- * in. AddressSanitizer's run time aborts over it.
- */
-static int open_flags(void)
-{
-	return RTLD_NOW | RTLD_LOCAL | (real_find("__asan_init") == NULL ? RTLD_DEEPBIND : 0);
-}
-
 static void *find_symbol(void *handle, const char *name)
 {
 	void *(*look_up)(void *, const char *) = (void *(*)(void *, const char *))real_find("dlsym");
 
 	return look_up != NULL ? look_up(handle, name) : NULL;
+}
+
+/*
+ * RTLD_DEEPBIND: its libraries prefer each other's symbols to those of a program that has its own TLS or HTTP library built
+ * in. Not where AddressSanitizer is (its run time aborts over it), and not in a program with an allocator of its own: libc's strdup or
+ * getline would take memory from the program's malloc, and the plug-in's libraries give it back to libc's free.
+ */
+static int open_flags(void)
+{
+	bool own_malloc = find_symbol(RTLD_DEFAULT, "malloc") != real_find("malloc");
+
+	return RTLD_NOW | RTLD_LOCAL | (real_find("__asan_init") == NULL && !own_malloc ? RTLD_DEEPBIND : 0);
 }
 
 static const char *last_error(void)

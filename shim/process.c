@@ -29,7 +29,8 @@ enum segment_state { SEGMENT_NONE, SEGMENT_MAKING, SEGMENT_READY, SEGMENT_FAILED
 static struct segment segments[4];
 static _Atomic unsigned segment_index;
 static _Atomic int segment_state;
-static _Atomic bool blind, crossing, serving, threaded, leaving, forked;
+static _Atomic bool blind, crossing, serving, leaving, forked;
+static _Atomic int32_t threads; /* the program's, besides the first */
 static struct context environment_parent;
 /* One page that the kernel empties in every forked child, however it was forked: 1 in the process that wrote it. */
 static _Atomic uint32_t *alive_here;
@@ -177,12 +178,22 @@ bool process_parent(struct context *ret)
 
 void process_thread_created(void)
 {
-	atomic_store_explicit(&threaded, true, memory_order_relaxed);
+	atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed);
+}
+
+void process_thread_ended(void)
+{
+	atomic_fetch_sub_explicit(&threads, 1, memory_order_relaxed);
+}
+
+void process_threads_uncounted(void)
+{
+	atomic_store_explicit(&threads, INT32_MAX / 2, memory_order_relaxed);
 }
 
 bool process_has_threads(void)
 {
-	return atomic_load_explicit(&threaded, memory_order_relaxed);
+	return atomic_load_explicit(&threads, memory_order_relaxed) != 0;
 }
 
 void process_stand_down(const char *why)
@@ -209,7 +220,7 @@ static void start_over(void)
 	thread_after_fork();
 	ids_after_fork();
 	helper_forget();
-	atomic_store(&threaded, false);
+	atomic_store(&threads, 0);
 	atomic_store(&leaving, false);
 	atomic_store(&forked, true);
 	atomic_store(alive_here, 1);
@@ -255,38 +266,61 @@ void engine_exiting(void)
 
 /* ---- identity ---- */
 
-void engine_identity_changing(enum identity_change change)
+static bool is_inherited(void)
 {
-	if (!guard_enter())
-		return;
-
-	int errno_saved = errno;
-
-	if (change == IDENTITY_NAMESPACE) {
-		/* unshare and setns fail in a process with a second thread. */
-		if (!process_has_threads() && helper_is_running())
-			(void)helper_stop(HELPER_STOP_MS);
-	} else if (have_segment() && exports_here()) {
-		helper_prepare(segment());
-	}
-	errno = errno_saved;
-	guard_leave();
+	return atomic_load(&segment_state) == SEGMENT_READY && segment()->header->creator_pid != (uint32_t)sys_getpid();
 }
 
-/* Another user's segment, inherited: what we write from now on is for an exporter of our own. */
-static void leave_foreign_segment(void)
+/* From now on this process writes to a segment of its own. */
+static void take_own_segment(void)
 {
 	unsigned next = atomic_load(&segment_index) + 1;
-	const struct segment_header *header = segment()->header;
 
-	if (atomic_load(&segment_state) != SEGMENT_READY || header->creator_pid == (uint32_t)sys_getpid() ||
-	    header->uid == sys_geteuid() || next == sizeof(segments) / sizeof(segments[0]))
+	if (next == sizeof(segments) / sizeof(segments[0]))
 		return;
 	stats_move(NULL);
 	segment_leave(segment());
 	atomic_store(&segment_index, next);
 	atomic_store(&segment_state, SEGMENT_NONE);
 	(void)make_segment();
+}
+
+/*
+ * What is about to become impossible is done now. A file to export to can perhaps only be opened as the user that we still are, and the
+ * helper, which holds it, serves one segment: so that one must be ours already.
+ */
+static void prepare_for_less(void)
+{
+	if (!exports_here())
+		return;
+	if (is_inherited() && config_is(config.traces_exporter, "file"))
+		take_own_segment();
+	if (have_segment()) {
+		watch_exit();
+		helper_prepare(segment());
+	}
+}
+
+/* unshare and setns fail in a process with a second thread. */
+static void prepare_to_be_alone(void)
+{
+	if (!process_has_threads() && helper_is_running())
+		(void)helper_stop(HELPER_STOP_MS);
+}
+
+void engine_identity_changing(enum identity_change change)
+{
+	if (change == IDENTITY_NAMESPACE)
+		OBSERVE(prepare_to_be_alone());
+	else
+		OBSERVE(prepare_for_less());
+}
+
+/* Another user's segment, inherited: what we write from now on is for an exporter of our own. */
+static void leave_foreign_segment(void)
+{
+	if (is_inherited() && segment()->header->uid != sys_geteuid())
+		take_own_segment();
 }
 
 void engine_identity_changed(enum identity_change change)

@@ -19,7 +19,10 @@ void process_write(struct record *record);
 void process_listening(void);
 /* The parent that the environment named; only while this process is no server. */
 bool process_parent(struct context *ret);
+/* Threads of the program's besides the first; when one was made that we cannot follow, there are some for good. */
 void process_thread_created(void);
+void process_thread_ended(void);
+void process_threads_uncounted(void);
 bool process_has_threads(void);
 
 /* I/O may bypass us (io_uring): elimination is impossible. */

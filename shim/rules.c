@@ -340,7 +340,6 @@ static void count_rule(enum evidence evidence)
 void rules_decide(struct thread *t, struct conn *c, const struct request_evidence *evidence, struct decision *ret)
 {
 	*ret = (struct decision){.evidence = EVIDENCE_AMBIGUOUS};
-	loop_note_call(t->loop);
 	if (evidence->has_traceparent && by_stamp(t, evidence, ret)) {
 		count_rule(ret->evidence);
 		return;

@@ -10,7 +10,7 @@
 #include "shim/task.h"
 #include "shim/text.h"
 
-#define SHARD_MIN_BYTES (64u * 1024)
+#define SHARD_MIN_BYTES 65536ull
 /* An exec keeps pid and start time: the images of one process number their files. */
 #define MAX_IMAGES 64
 /* From this entry on, the process table is about to be full. */

@@ -360,15 +360,6 @@ static void follow_all(struct conn *c, const struct sending *s, size_t told)
 
 /* ---- the send itself ---- */
 
-/* Cancelled inside the real call: what went out is not known. */
-static void abandon(struct conn **c)
-{
-	if (*c) {
-		atomic_store(&(*c)->missed, true);
-		(*c)->sending = false;
-	}
-}
-
 static bool is_non_blocking(const struct sending *s)
 {
 	return (s->flags & MSG_DONTWAIT) || (sys_fcntl(s->fd, F_GETFL, 0) & O_NONBLOCK) != 0;
@@ -393,27 +384,27 @@ static ssize_t send_edited(struct conn *c, const struct sending *s, struct plan 
 	return -1;
 }
 
-static ssize_t guarded_plain(struct conn *c, const struct sending *s)
+/*
+ * The real call is made outside the guard. A thread that is cancelled in it never comes back: the connection stays marked as being
+ * sent on, and the next send finds that what went out cannot be known.
+ */
+static ssize_t outside_plain(const struct sending *s)
 {
-	struct conn *inside __attribute__((cleanup(abandon))) = c;
 	ssize_t n;
 
 	guard_leave();
 	n = s->plain(s);
 	guard_depth = 1;
-	inside = NULL;
 	return n;
 }
 
-static ssize_t guarded_edited(struct conn *c, const struct sending *s, struct plan *p, bool *ret_again)
+static ssize_t outside_edited(struct conn *c, const struct sending *s, struct plan *p, bool *ret_again)
 {
-	struct conn *inside __attribute__((cleanup(abandon))) = c;
 	ssize_t n;
 
 	guard_leave();
 	n = send_edited(c, s, p, ret_again);
 	guard_depth = 1;
-	inside = NULL;
 	return n;
 }
 
@@ -434,7 +425,7 @@ static ssize_t send_response(struct conn *c, const struct sending *s, fd_word wo
 	stream_settle_ownership(c);
 	c->sending = true;
 	conn_leave(c);
-	n = guarded_plain(c, s);
+	n = outside_plain(s);
 	error = errno;
 	if (conn_reenter(c, s->fd, word)) {
 		c->sending = false;
@@ -463,7 +454,7 @@ static ssize_t send_request(struct conn *c, const struct sending *s, fd_word wor
 		plan_owed(c, s, &plan);
 		c->sending = true;
 		conn_leave(c);
-		n = plan.n ? guarded_edited(c, s, &plan, &again) : guarded_plain(c, s);
+		n = plan.n ? outside_edited(c, s, &plan, &again) : outside_plain(s);
 		error = errno;
 		drop_plan(&plan);
 		if (!conn_reenter(c, s->fd, word)) {

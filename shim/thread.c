@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shim/thread.h"
 
+#include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "shim/clock.h"
@@ -9,6 +11,7 @@
 #include "shim/loop.h"
 #include "shim/pool.h"
 #include "shim/process.h"
+#include "shim/real.h"
 #include "shim/rules.h"
 #include "shim/stats.h"
 #include "shim/sys.h"
@@ -77,8 +80,8 @@ void thread_waits(struct thread *t, int timeout_ms)
 /* May a timer of the loop be at work in the window that opens now? */
 static bool timer_is_due(struct thread *t, uint32_t loop)
 {
-	/* Where no parent has ever been asked for, the clock is not worth reading. */
-	t->returned_ns = atomic_load_explicit(&loop_at(loop)->calls, memory_order_relaxed) ? clock_monotonic_ns() : 0;
+	/* Where no parent has been asked for in a long while, the clock is not worth reading. */
+	t->returned_ns = loop_is_isolated(loop) ? clock_monotonic_ns() : 0;
 	if (t->timer_due_ns == UINT64_MAX)
 		return false;
 	return t->timer_due_ns == 0 || t->returned_ns == 0 || t->returned_ns + TIMER_MARGIN_NS >= t->timer_due_ns;
@@ -159,10 +162,35 @@ struct thread_package {
 };
 
 static struct pool packages;
+static pthread_key_t ending;
+static int (*set_specific)(pthread_key_t key, const void *value);
+
+/* However the thread ends: by returning, by pthread_exit or by cancellation. */
+static void ended(void *unused)
+{
+	(void)unused;
+	process_thread_ended();
+	OBSERVE(loop_closed(thread_self()->poll_loop));
+}
+
+/*
+ * A key's destructor, and no cleanup attribute in the trampoline: that would need the unwinder's own library, and a static copy of it
+ * aborts when the program's copy unwinds through it. These functions have younger default versions than we may need.
+ */
+static int prepare_endings(void)
+{
+	int (*create)(pthread_key_t *, void (*)(void *)) =
+		(int (*)(pthread_key_t *, void (*)(void *)))real_find("pthread_key_create");
+
+	set_specific = (int (*)(pthread_key_t, const void *))real_find("pthread_setspecific");
+	return create && set_specific && create(&ending, ended) == 0 ? 0 : -ENOMEM;
+}
 
 int thread_start(void)
 {
-	return pool_start(&packages, sizeof(struct thread_package), PACKAGES);
+	int err = pool_start(&packages, sizeof(struct thread_package), PACKAGES);
+
+	return err ? err : prepare_endings();
 }
 
 struct thread_package *engine_thread_starting(void *start, void *arg)
@@ -175,9 +203,11 @@ struct thread_package *engine_thread_starting(void *start, void *arg)
 
 	int errno_saved = errno;
 
-	process_thread_created();
 	slot = pool_take(&packages);
-	if (slot != 0) {
+	if (slot == 0) {
+		process_threads_uncounted();
+	} else {
+		process_thread_created();
 		package = pool_at(&packages, slot);
 		*package = (struct thread_package){.start = start, .arg = arg};
 		package->has_inherited = rules_current(thread_self(), &package->inherited);
@@ -197,10 +227,12 @@ void engine_thread_started(struct thread_package *package, void **ret_start, voi
 	t->inherited = package->inherited;
 	t->has_inherited = package->has_inherited;
 	pool_give(&packages, pool_slot(package));
+	(void)set_specific(ending, t);
 }
 
 void engine_thread_unstarted(struct thread_package *package)
 {
+	process_thread_ended();
 	pool_give(&packages, pool_slot(package));
 }
 

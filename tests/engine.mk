@@ -8,7 +8,7 @@ ENGINE_OBJ := $(ENGINE_SRC:%.c=$(B)/engine-test.o/%.o)
 $(B)/engine-test.o/%.o: %.c
 	$(call msg,CC,$< (sanitized))
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(BASE) $(ENGINE_SAN) -fexceptions -U_FORTIFY_SOURCE -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(BASE) $(ENGINE_SAN) -U_FORTIFY_SOURCE -MMD -MP -c -o $@ $<
 
 $(B)/tests/engine_%: tests/unit/test_%.c tests/unit/engine_fixture.c $(ENGINE_OBJ)
 	$(call msg,LINK,$@)

@@ -48,7 +48,7 @@ export-integration: $(XT)/segment_writer $(B)/libinterspan-export.so $(B)/inters
 export-test: export-unit export-integration ## all tests of the exporter
 
 export-bench: $(B)/bench_export ## what one exporter thread manages
-	$(Q)./$<
-	$(Q)./$< 2400000 300000
+	$(Q)$(XT_ALONE) $(abspath $<)
+	$(Q)$(XT_ALONE) $(abspath $<) 2400000 300000
 
 .PHONY: export-unit export-integration export-test export-bench

@@ -174,7 +174,8 @@ static int carry(struct http1_stream *s, struct slice piece)
 		return fail(s);
 	if (!s->carry || s->carry_len + piece.len > s->carry_cap)
 		return -ENOBUFS;
-	memcpy(s->carry + s->carry_len, piece.p, piece.len);
+	if (piece.p) /* an empty piece may have none */
+		memcpy(s->carry + s->carry_len, piece.p, piece.len);
 	s->carry_len += (uint32_t)piece.len;
 	return 0;
 }
@@ -186,7 +187,7 @@ static bool may_become_head(const struct http1_stream *s, struct slice in)
 
 	if (s->kind == HTTP1_REQUEST)
 		return http1_detect(in) >= 0;
-	return memcmp(in.p, version, in.len < sizeof(version) - 1 ? in.len : sizeof(version) - 1) == 0;
+	return !in.p || memcmp(in.p, version, in.len < sizeof(version) - 1 ? in.len : sizeof(version) - 1) == 0;
 }
 
 static int continue_head(struct http1_stream *s, struct slice in, struct http1_event *ret)

@@ -261,7 +261,7 @@ int main(int argc, char **argv)
 	if (segment_create(&segment, &config) != 0)
 		return 1;
 	count_here();
-	host = (struct export_host){&segment, &config, &stop, write_log, false};
+	host = (struct export_host){.segment = &segment, .config = &config, .stop = &stop, .log = write_log};
 	printf("%s\n", segment.path);
 	while (fgets(line, sizeof(line), stdin)) {
 		argument[0] = '\0';

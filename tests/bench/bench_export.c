@@ -219,7 +219,8 @@ int main(int argc, char **argv)
 	config_read(&config, environ, NULL);
 	if (segment_create(&segment, &config) != 0)
 		return 1;
-	host = (struct export_host){&segment, &config, &stop, log_text, true};
+	host = (struct export_host){
+	    .segment = &segment, .config = &config, .stop = &stop, .log = log_text, .may_create_files = true};
 	start = clock_monotonic_ns();
 	pthread_create(&thread, NULL, export_thread, NULL);
 	write_spans(n, per_second, &full);
