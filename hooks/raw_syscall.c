@@ -25,7 +25,7 @@ raw_syscall_fn raw_syscall __asm__("syscall");
 
 /* ---- told before the call ---- */
 
-static enum identity_change identity_of(long nr, long flags)
+static enum identity_change identity_of(long nr, unsigned long flags)
 {
 	switch (nr) {
 	case SYS_chroot:
@@ -46,7 +46,7 @@ static enum identity_change identity_of(long nr, long flags)
 
 static long change_identity(long nr, long a, long b, long c, long d, long e, long f)
 {
-	enum identity_change change = identity_of(nr, b);
+	enum identity_change change = identity_of(nr, (unsigned long)b);
 	bool strict = (nr == SYS_prctl && b == SECCOMP_MODE_STRICT) ||
 		      (nr == SYS_seccomp && a == SECCOMP_SET_MODE_STRICT);
 
