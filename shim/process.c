@@ -196,12 +196,6 @@ bool process_has_threads(void)
 	return atomic_load_explicit(&threads, memory_order_relaxed) != 0;
 }
 
-void process_stand_down(const char *why)
-{
-	if (atomic_exchange(&guard_enabled, false))
-		log_line(LOG_WARN, "standing down in this process: %s", why);
-}
-
 /* ---- fork ---- */
 
 static void before_fork(void)

@@ -36,6 +36,7 @@ struct exchange *server_request(struct conn *c, const struct http1_head *head, u
 		conn_give_up(c);
 		return NULL;
 	}
+	conn_sweep(now_ns);
 	e->start_ns = now_ns;
 	e->method = (uint8_t)http_method_of(head->method);
 	named = propagation_extract(head, &e->incoming);
