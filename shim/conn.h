@@ -111,3 +111,5 @@ void conn_sweep(uint64_t now_ns);
 void conn_release_shared(void);
 /* Before fork: mark every open exchange as shared with the child. */
 void conn_share_all(void);
+/* In a forked child: connections that other threads were busy with at that moment are given up. */
+void conn_after_fork(void);
