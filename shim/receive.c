@@ -297,7 +297,7 @@ ssize_t engine_received(int fd, const struct iovec *iov, int iovcnt, int flags, 
 	if (kind == FD_UNKNOWN || (n < 0 && (errno_saved == EAGAIN || errno_saved == EINTR)))
 		return n;
 	if (!guard_enter()) {
-		if (n > 0 && guard_is_on()) {
+		if (n > 0 && guard_is_on() && !guard_is_away()) {
 			stats_count(STAT_REENTERED);
 			conn_missed(fd);
 		}
