@@ -64,7 +64,7 @@ struct exchange *server_request(struct conn *c, const struct http1_head *head, u
 	forwarder_note(e, head);
 	conn_push(c, e);
 	exchange_join_loop(e, t->loop);
-	thread_asked(t, exchange_handle(e));
+	thread_asked(t, exchange_handle(e), c->finished);
 	note_service(t, e, c);
 	return e;
 }
@@ -76,6 +76,7 @@ static void finish(struct conn *c, struct exchange *e)
 
 	http_describe_sizes(e);
 	conn_pop(c);
+	c->finished = self;
 	exchange_end(e, clock_monotonic_ns(), NULL);
 	/* The next pipelined request is what a serving thread turns to. */
 	if (handle_equal(t->sync, self))
