@@ -7,13 +7,17 @@ import subprocess
 import programs
 
 
-def segments(program, user=None):
-    """The segments that the program's processes write to. user: whose, when it is not ours."""
+def _all_segments(user):
     argv = ["setpriv", "--reuid", user, "--clear-groups"] if user else []
     done = subprocess.run([*argv, str(programs.AGENT), "stat", "--json"], capture_output=True, text=True, check=True,
                           env=programs.clean_environment())
+    return json.loads(done.stdout)["segments"]
+
+
+def segments(program, user=None):
+    """The segments that the program's processes write to: ours, and those of the user it changes to."""
     members = set(programs.session_members(program.pid))
-    found = json.loads(done.stdout)["segments"]
+    found = _all_segments(None) + (_all_segments(user) if user else [])
     return [s for s in found if members & {p["pid"] for p in s["processes"]}]
 
 
