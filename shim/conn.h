@@ -27,7 +27,6 @@ struct conn {
 	bool opaque;             /* given up: only closing it means anything */
 	bool sending;            /* a thread is inside the real send */
 	bool checked;            /* known to be a socket still: asked once, before the first mutation */
-	bool peeked;             /* the program has looked at coming bytes with MSG_PEEK */
 	bool preface_in, preface_out; /* past the place where a PROXY preface could stand */
 	bool peer_gone;          /* end of file or reset was read */
 	const char *error;       /* why, as error.type */
@@ -37,6 +36,7 @@ struct conn {
 	int fd;                  /* a descriptor that led here; may be closed by now */
 	struct endpoint peer, local, original; /* original: source from a PROXY preface */
 	bool local_known;
+	size_t peeked;           /* coming bytes that the program has looked at with MSG_PEEK already */
 
 	/* Client: for whom it was opened (rule 6). */
 	bool used;                 /* its first exchange has begun */
