@@ -3,7 +3,7 @@
 
 const enum stat_id accounts_ended[ACCOUNTS_ENDED] = {
     STAT_SAMPLED_OUT,     STAT_WRITTEN,           STAT_DROPPED_QUEUE_FULL, STAT_DROPPED_NO_SEGMENT,
-    STAT_DROPPED_NO_SLOT, STAT_DROPPED_ABANDONED, STAT_DROPPED_DISABLED,
+    STAT_DROPPED_NO_SLOT,
 };
 
 const enum stat_id accounts_settled[ACCOUNTS_SETTLED] = {

@@ -25,7 +25,7 @@ raw_syscall_fn raw_syscall __asm__("syscall");
 
 /* ---- told before the call ---- */
 
-static enum identity_change identity_of(long nr)
+static enum identity_change identity_of(long nr, unsigned long flags)
 {
 	switch (nr) {
 	case SYS_chroot:
@@ -35,6 +35,7 @@ static enum identity_change identity_of(long nr)
 	case SYS_setns:
 		return IDENTITY_NAMESPACE;
 	case SYS_seccomp:
+		return flags & SECCOMP_FILTER_FLAG_TSYNC ? IDENTITY_SANDBOX_ALL : IDENTITY_SANDBOX;
 	case SYS_landlock_restrict_self:
 	case SYS_prctl:
 		return IDENTITY_SANDBOX;
@@ -45,7 +46,7 @@ static enum identity_change identity_of(long nr)
 
 static long change_identity(long nr, long a, long b, long c, long d, long e, long f)
 {
-	enum identity_change change = identity_of(nr);
+	enum identity_change change = identity_of(nr, (unsigned long)b);
 	bool strict = (nr == SYS_prctl && b == SECCOMP_MODE_STRICT) ||
 		      (nr == SYS_seccomp && a == SECCOMP_SET_MODE_STRICT);
 

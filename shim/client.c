@@ -25,15 +25,23 @@ static void inherit(struct exchange *e, const struct exchange *server)
 	e->baggage_len = server->baggage_len;
 }
 
-static void attach(struct exchange *e, struct exchange *server, enum evidence rule, bool opened_for_it)
+/*
+ * waiter: whom the connection was opened for, or presumed to be. Its count passes from the connection to the exchange; where the
+ * parent turns out to be another, it is that one's.
+ */
+static void attach(struct thread *t, struct exchange *e, struct exchange *server, enum evidence rule, bool opened_for_it,
+		   struct handle waiter)
 {
 	e->rule = (uint8_t)rule;
-	if (!server)
+	if (!server) {
+		e->waiter = handle_is_none(waiter) ? rules_presumed(t) : waiter;
+		exchange_outstanding(e->waiter, 1);
 		return;
-	e->parent = exchange_handle(server);
+	}
+	e->parent = e->waiter = exchange_handle(server);
 	if (!opened_for_it)
 		atomic_fetch_add_explicit(&server->clients_elsewhere, 1, memory_order_relaxed);
-	exchange_outstanding(e->parent, 1);
+	exchange_outstanding(e->waiter, 1);
 }
 
 static void describe(struct exchange *e, struct conn *c, const struct http1_head *head, const struct decision *d)
@@ -83,6 +91,7 @@ struct exchange *client_request(struct conn *c, const struct http1_head *head, u
 	struct exchange *e = exchange_begin(EXCHANGE_CLIENT), *server;
 	struct request_evidence evidence;
 	struct decision d;
+	struct handle waiter;
 	bool excluded, opened_for_it;
 
 	*ret_edit = false;
@@ -92,7 +101,8 @@ struct exchange *client_request(struct conn *c, const struct http1_head *head, u
 	}
 	gather_evidence(head, &evidence);
 	rules_decide(t, c, &evidence, &d);
-	opened_for_it = !c->used && c->holds_opener && handle_equal(c->opener, d.exchange);
+	waiter = c->holds_opener ? c->opener : HANDLE_NONE;
+	opened_for_it = !c->used && !handle_is_none(waiter) && handle_equal(waiter, d.exchange);
 	conn_release_opener(c);
 	c->used = true;
 	server = exchange_of(d.exchange);
@@ -100,7 +110,7 @@ struct exchange *client_request(struct conn *c, const struct http1_head *head, u
 	e->start_ns = now_ns;
 	e->method = (uint8_t)http_method_of(head->method);
 	exchange_identify(e, context_is_valid(&d.parent) ? &d.parent : NULL);
-	attach(e, server, d.evidence, opened_for_it);
+	attach(t, e, server, d.evidence, opened_for_it, waiter);
 	inherit(e, server);
 	excluded = filter_excludes(head->target, c->peer.port, &c->peer) || (server && !server->counted);
 	if (excluded)
@@ -131,8 +141,8 @@ void client_stimulated(struct conn *c)
 	struct exchange *e = conn_oldest(c);
 
 	thread_stimulated(t, e ? e->parent : HANDLE_NONE);
-	if (e && !handle_is_none(e->parent))
-		rules_expect(t, e->parent, (enum evidence)e->rule);
+	if (e && !handle_is_none(e->waiter))
+		rules_expect(t, e->waiter, (enum evidence)e->rule);
 }
 
 void client_response(struct conn *c, const struct http1_head *head)
@@ -160,6 +170,6 @@ void client_response_done(struct conn *c, uint64_t body_bytes)
 	conn_pop(c);
 	if (c->pending == exchange_handle(e).slot)
 		c->pending = 0;
-	exchange_outstanding(e->parent, -1);
+	exchange_outstanding(e->waiter, -1);
 	exchange_end(e, clock_monotonic_ns(), NULL);
 }

@@ -181,7 +181,7 @@ void conn_end_exchanges(struct conn *c, const char *error)
 	for (struct exchange *e = conn_oldest(c); e; e = conn_oldest(c)) {
 		conn_pop(c);
 		if (e->role == EXCHANGE_CLIENT)
-			exchange_outstanding(e->parent, -1);
+			exchange_outstanding(e->waiter, -1);
 		if (is_ours_to_end(e))
 			exchange_end(e, now, error);
 		else
@@ -195,7 +195,7 @@ void conn_forget_exchanges(struct conn *c)
 	for (struct exchange *e = conn_oldest(c); e; e = conn_oldest(c)) {
 		conn_pop(c);
 		if (e->role == EXCHANGE_CLIENT)
-			exchange_outstanding(e->parent, -1);
+			exchange_outstanding(e->waiter, -1);
 		exchange_discard(e);
 	}
 }
@@ -253,7 +253,7 @@ static void finish_until_close(struct conn *c)
 	    (http1_eof(response, &event) == 0 && event.type == HTTP1_END)) {
 		conn_pop(c);
 		if (e->role == EXCHANGE_CLIENT)
-			exchange_outstanding(e->parent, -1);
+			exchange_outstanding(e->waiter, -1);
 		if (is_ours_to_end(e))
 			exchange_end(e, clock_monotonic_ns(), c->error);
 		else

@@ -33,7 +33,7 @@ struct conn {
 	const char *error;       /* why, as error.type */
 	struct http1_stream in, out;
 	uint32_t oldest, newest; /* slots of its open exchanges, in order of their requests; 0: none */
-	uint32_t responding;     /* client: the exchange whose response head is under way was announced to `in` */
+	struct handle finished;  /* server: the exchange that ended last */
 	int fd;                  /* a descriptor that led here; may be closed by now */
 	struct endpoint peer, local, original; /* original: source from a PROXY preface */
 	bool local_known;
@@ -42,6 +42,7 @@ struct conn {
 	bool used;                 /* its first exchange has begun */
 	bool holds_opener;         /* counted in the opener's outstanding */
 	struct handle opener;      /* none: unknown */
+	bool presumed;             /* the opener is a presumption: it counts as waiting, and decides nothing */
 	uint8_t opener_rule;
 	uint32_t opener_started;   /* its clients_elsewhere at that time */
 	uint32_t opened_window;    /* window.seq and loop of the opening thread */

@@ -88,8 +88,11 @@ static void label_opener(struct conn *c, struct thread *t)
 
 	c->opened_window = t->window.seq;
 	c->opened_loop = t->loop;
-	if (!rules_opener(t, &opener, &rule))
-		return;
+	if (!rules_opener(t, &opener, &rule)) {
+		opener = rules_presumed(t);
+		rule = EVIDENCE_AMBIGUOUS;
+		c->presumed = true;
+	}
 
 	struct exchange *e = exchange_of(opener);
 

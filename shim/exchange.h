@@ -40,6 +40,7 @@ struct exchange {
 	struct context context;
 	struct context incoming;  /* server: the parent that the peer named; all zero: none */
 	struct handle parent;     /* client: the server exchange it was made for, or none */
+	struct handle waiter;     /* client: the one that counts it as outstanding: the parent, or whom it is presumed to be for */
 	uint32_t next;            /* slot of the next (younger) exchange on the connection */
 	uint32_t connection;      /* slot */
 	uint32_t loop;            /* server: slot of the loop that read it; 0: none */

@@ -188,7 +188,6 @@ void log_line(enum log_level level, const char *format, ...)
 {
 	char buf[TEXT_MAX + 80];
 	struct text line = {buf, sizeof(buf) - 1, 0};
-	int saved = errno;
 	va_list args;
 	size_t start;
 
@@ -208,5 +207,4 @@ void log_line(enum log_level level, const char *format, ...)
 	flatten(buf + start);
 	buf[line.len] = '\n';
 	write_line(buf, line.len + 1);
-	errno = saved;
 }

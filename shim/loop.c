@@ -12,6 +12,8 @@
 
 #define LOOPS 4096
 #define FIRST_WAITS 1024    /* a new loop is isolated until it has shown that it starts no calls, or is stamped */
+#define WITHHELD_WAITS 32   /* turns that a loop gets for its queued work before it is shown more */
+#define RESTLESS_TURNS 16   /* times it was not enough, after which it is not tried again */
 #define ISOLATED_WAITS 4096 /* refreshed whenever a parent is decided by elimination, or cannot be */
 
 static struct pool loops;
@@ -105,18 +107,19 @@ void engine_waiting_at_most(int timeout_ms)
 }
 
 /*
- * The loop only looks whether there is more, because it has work queued; and we know for whom, as long as nothing else is added. So once, it
- * is told that there is nothing. The events stay where they are until it asks again.
+ * The loop only looks whether there is more, because it has work queued; and we know for whom, as long as nothing else is added. So it is
+ * told that there is nothing, until it has done what it had and waits. The events stay where they are. A loop that never waits is
+ * left alone soon: there, elimination is impossible.
  */
-static bool should_withhold(struct thread *t)
+static bool should_withhold(struct loop *loop, struct thread *t)
 {
-	const struct window *w = &t->window;
-	const struct exchange *e;
-
-	if (t->withheld || t->wait_timeout_ms != 0 || w->n != 1)
+	if (t->wait_timeout_ms != 0 ||
+	    atomic_load_explicit(&loop->restless, memory_order_relaxed) >= RESTLESS_TURNS)
 		return false;
-	e = exchange_of(w->who[0]);
-	return e && atomic_load_explicit(&e->outstanding, memory_order_relaxed) == 0;
+	if (t->withheld < WITHHELD_WAITS)
+		return true;
+	atomic_fetch_add_explicit(&loop->restless, 1, memory_order_relaxed);
+	return false;
 }
 
 int engine_wait_begin(int epfd, int maxevents)
@@ -129,19 +132,22 @@ int engine_wait_begin(int epfd, int maxevents)
 	int32_t isolate = atomic_load_explicit(&loop->isolate, memory_order_relaxed);
 
 	leaving_window(t);
-	if (isolate <= 0 || maxevents < 1)
+	if (isolate <= 0 || maxevents < 1) {
+		t->withheld = 0;
 		return maxevents;
+	}
 	atomic_store_explicit(&loop->isolate, isolate - 1, memory_order_relaxed);
 	stats_count(STAT_ISOLATED_WAITS);
-	t->withheld = should_withhold(t);
+	t->withheld = should_withhold(loop, t) ? (uint16_t)(t->withheld + 1) : 0;
 	return t->withheld ? 0 : 1;
 }
 
 void engine_wait_end(int epfd, const struct epoll_event *events, int n)
 {
 	(void)events;
+	(void)n;
 	if (guard_is_on() && guard_depth == 0)
-		thread_window_open(thread_self(), loop_of(epfd), n);
+		thread_window_open(thread_self(), loop_of(epfd));
 }
 
 void engine_epoll_changed(int epfd, int op, int fd)
@@ -192,7 +198,9 @@ void engine_poll_end(int ready)
 {
 	struct thread *t = thread_self();
 
+	(void)ready;
+	t->withheld = 0;
 	/* A thread that still serves its request polled for a call of its own: the window goes on. */
 	if (guard_is_on() && guard_depth == 0 && handle_is_none(t->sync) && t->poll_loop)
-		thread_window_open(t, t->poll_loop, ready);
+		thread_window_open(t, t->poll_loop);
 }

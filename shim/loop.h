@@ -17,6 +17,7 @@ struct loop {
 	_Atomic int32_t handed;   /* those whose thread woke another one */
 	_Atomic int32_t isolate;  /* waits still to be cut to one event */
 	_Atomic bool revoked[EVIDENCE_N]; /* rules that were wrong here once */
+	_Atomic uint32_t restless; /* times that withholding events did not bring it to rest */
 	_Atomic bool closed;
 };
 

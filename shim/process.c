@@ -196,12 +196,6 @@ bool process_has_threads(void)
 	return atomic_load_explicit(&threads, memory_order_relaxed) != 0;
 }
 
-void process_stand_down(const char *why)
-{
-	if (atomic_exchange(&guard_enabled, false))
-		log_line(LOG_WARN, "standing down in this process: %s", why);
-}
-
 /* ---- fork ---- */
 
 static void before_fork(void)
@@ -224,12 +218,13 @@ static void start_over(void)
 	atomic_store(&leaving, false);
 	atomic_store(&forked, true);
 	atomic_store(alive_here, 1);
-	if (atomic_load(&segment_state) != SEGMENT_READY)
+	if (atomic_load(&segment_state) != SEGMENT_READY) {
 		atomic_store(&segment_state, SEGMENT_NONE);
-	else if (segment_join(segment()) == 0)
-		count_in_segment();
-	else
-		stats_move(NULL);
+		return;
+	}
+	/* Where the table is full this child counts under its parent's entry. */
+	(void)segment_join(segment());
+	count_in_segment();
 }
 
 static void after_fork_in_child(void)
@@ -308,12 +303,37 @@ static void prepare_to_be_alone(void)
 		(void)helper_stop(HELPER_STOP_MS);
 }
 
+/*
+ * After a filter that kills, making a thread or opening a file may be the program's end. A helper that exists already is not bound by
+ * the filter of another thread; where the filter is for all threads, none may be left.
+ */
+static void prepare_for_sandbox(bool all_threads)
+{
+	if (!exports_here())
+		return;
+	if (all_threads) {
+		(void)helper_stop(HELPER_STOP_MS);
+	} else {
+		prepare_for_less();
+		if (have_segment())
+			helper_ensure(segment());
+	}
+	helper_seal();
+}
+
 void engine_identity_changing(enum identity_change change)
 {
-	if (change == IDENTITY_NAMESPACE)
+	switch (change) {
+	case IDENTITY_NAMESPACE:
 		OBSERVE(prepare_to_be_alone());
-	else
+		break;
+	case IDENTITY_SANDBOX:
+	case IDENTITY_SANDBOX_ALL:
+		OBSERVE(prepare_for_sandbox(change == IDENTITY_SANDBOX_ALL));
+		break;
+	default:
 		OBSERVE(prepare_for_less());
+	}
 }
 
 /* Another user's segment, inherited: what we write from now on is for an exporter of our own. */

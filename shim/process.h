@@ -30,6 +30,3 @@ bool process_is_blind(void);
 /* Continuations were seen to move between loops: "parked" is then judged over all of them. */
 void process_note_crossing(void);
 bool process_crosses_threads(void);
-
-/* Become fully transparent, say why once. Open exchanges are counted as dropped. */
-void process_stand_down(const char *why);

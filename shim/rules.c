@@ -69,7 +69,7 @@ static bool by_thread(struct thread *t, struct handle *ret)
 
 static bool by_opener(const struct conn *c, struct handle *ret)
 {
-	const struct exchange *e = c->used || !c->holds_opener ? NULL : exchange_of(c->opener);
+	const struct exchange *e = c->used || !c->holds_opener || c->presumed ? NULL : exchange_of(c->opener);
 
 	if (!e || !loop_trusts(c->opened_loop, EVIDENCE_OPENER))
 		return false;
@@ -388,6 +388,17 @@ bool rules_current(struct thread *t, struct context *ret)
 	return exchange_open_count() == 0 && process_parent(ret);
 }
 
+struct handle rules_presumed(const struct thread *t)
+{
+	const struct window *w = &t->window;
+	const struct exchange *e;
+
+	if (!loop_trusts(t->loop, EVIDENCE_AMBIGUOUS) || w->n != 1 || w->other != 0 || !w->fresh)
+		return HANDLE_NONE;
+	e = exchange_of(w->who[0]);
+	return e && atomic_load(&e->outstanding) == 0 ? w->who[0] : HANDLE_NONE;
+}
+
 bool rules_is_own_descriptor(const struct thread *t, int fd)
 {
 	fd_word word = fdtable_word(fd);
@@ -408,7 +419,7 @@ bool rules_is_own_descriptor(const struct thread *t, int fd)
 
 void rules_expect(struct thread *t, struct handle who, enum evidence rule)
 {
-	if (t->window.n == 1 && t->window.other == 0) {
+	if (t->window.n + t->window.other == 1) {
 		t->expected = who;
 		t->expected_rule = (uint8_t)rule;
 	}
@@ -421,7 +432,7 @@ void rules_observe_response(struct thread *t, struct handle who)
 	if (handle_is_none(expected))
 		return;
 	t->expected = HANDLE_NONE;
-	if (t->window.n != 1 || t->window.other != 0)
+	if (t->window.n + t->window.other != 1)
 		return; /* something else was handled as well: nothing can be concluded */
 	if (handle_equal(expected, who)) {
 		stats_count(STAT_ORACLE_HITS);

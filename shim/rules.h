@@ -43,6 +43,13 @@ bool rules_current(struct thread *t, struct context *ret);
 /* The same for a connect(): which open exchange is it for, by which rule? */
 bool rules_opener(struct thread *t, struct handle *ret, enum evidence *ret_rule);
 
+/*
+ * Whom a call of unknown parent is most likely for: the request that alone has arrived in this window and has made no call yet. This
+ * decides no parent. It keeps that request from counting as parked, which would make all later calls unknown too; and the
+ * oracle ends it where it proves wrong.
+ */
+struct handle rules_presumed(const struct thread *t);
+
 /* Is fd a descriptor that a thread serving its request synchronously would wait for: its own request's connection, or a
  * connection that it is a client on? */
 bool rules_is_own_descriptor(const struct thread *t, int fd);

@@ -36,6 +36,7 @@ struct exchange *server_request(struct conn *c, const struct http1_head *head, u
 		conn_give_up(c);
 		return NULL;
 	}
+	conn_sweep(now_ns);
 	e->start_ns = now_ns;
 	e->method = (uint8_t)http_method_of(head->method);
 	named = propagation_extract(head, &e->incoming);
@@ -64,7 +65,7 @@ struct exchange *server_request(struct conn *c, const struct http1_head *head, u
 	forwarder_note(e, head);
 	conn_push(c, e);
 	exchange_join_loop(e, t->loop);
-	thread_asked(t, exchange_handle(e));
+	thread_asked(t, exchange_handle(e), c->finished);
 	note_service(t, e, c);
 	return e;
 }
@@ -76,6 +77,7 @@ static void finish(struct conn *c, struct exchange *e)
 
 	http_describe_sizes(e);
 	conn_pop(c);
+	c->finished = self;
 	exchange_end(e, clock_monotonic_ns(), NULL);
 	/* The next pipelined request is what a serving thread turns to. */
 	if (handle_equal(t->sync, self))

@@ -59,9 +59,13 @@ void thread_stimulated(struct thread *t, struct handle who)
 	w->n = (uint16_t)(w->n + (w->n < UINT16_MAX));
 }
 
-void thread_asked(struct thread *t, struct handle who)
+void thread_asked(struct thread *t, struct handle who, struct handle after)
 {
-	t->window.fresh = t->window.fresh || t->window.n == 0;
+	struct window *w = &t->window;
+
+	if (w->n == 1 && t->withheld == 0 && handle_equal(w->who[0], after))
+		w->n = 0;
+	w->fresh = w->fresh || w->n == 0;
 	thread_stimulated(t, who);
 }
 
@@ -87,19 +91,16 @@ static bool timer_is_due(struct thread *t, uint32_t loop)
 	return t->timer_due_ns == 0 || t->returned_ns == 0 || t->returned_ns + TIMER_MARGIN_NS >= t->timer_due_ns;
 }
 
-void thread_window_open(struct thread *t, uint32_t loop, int n)
+void thread_window_open(struct thread *t, uint32_t loop)
 {
-	bool timer = timer_is_due(t, loop);
 	struct window *w = &t->window;
 
-	if (t->wait_timeout_ms != 0 || t->loop != loop) {
-		w->n = 0;
-		w->fresh = false;
-		w->other = 0;
-	}
-	if (n > 0 || t->wait_timeout_ms != 0)
-		w->seq = w->seq == UINT32_MAX ? 1 : w->seq + 1;
-	w->other = (uint16_t)(w->other | timer);
+	if (t->withheld && t->loop == loop)
+		return; /* the same stimuli, one turn of the loop on */
+	w->seq = w->seq == UINT32_MAX ? 1 : w->seq + 1;
+	w->n = 0;
+	w->fresh = false;
+	w->other = t->wait_timeout_ms == 0 || timer_is_due(t, loop);
 	t->loop = loop;
 	t->expected = HANDLE_NONE;
 }

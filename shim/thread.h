@@ -36,7 +36,7 @@ struct thread {
 	int wait_timeout_ms;     /* of the wait under way; -1: for ever */
 	uint64_t returned_ns;    /* when the last wait returned; 0: not looked at */
 	uint64_t timer_due_ns;   /* the loop's next timer, as its timeouts tell; 0: not known, UINT64_MAX: there is none */
-	bool withheld;           /* the last wait was answered without asking the kernel */
+	uint16_t withheld;       /* waits in a row that were answered without asking the kernel */
 	uint32_t poll_loop;      /* the loop that stands for this thread's own poll() or select() */
 	struct window window;
 	struct handle sync;      /* the request this thread read last: rule 5 */
@@ -67,15 +67,19 @@ void thread_after_fork(void);
 
 /* Something arrived for exchange who (or for nobody known: HANDLE_NONE). */
 void thread_stimulated(struct thread *t, struct handle who);
-/* The same, by a request that has just arrived. */
-void thread_asked(struct thread *t, struct handle who);
 /*
- * A wait returned with n events: a new window opens. A loop runs what its timers and its own queues hold beside what the wait brought,
+ * The same, by a request that has just arrived. after: the exchange before it on its connection, which is over. A program that
+ * answers and at once, in the same turn of its loop, reads the next request has done with the one before.
+ */
+void thread_asked(struct thread *t, struct handle who, struct handle after);
+/*
+ * A wait returned: a new window opens. A loop runs what its timers and its own queues hold beside what the wait brought,
  * and no call tells us. But its timeouts do: one that is not zero says when the next timer is due, and that may be at work
  * in this window if that time has come (a stimulus of nobody's). A timeout of zero says that work is queued: it comes
- * from the stimuli of the window before, so they stay in this one.
+ * from the stimuli of the window before, so they stay in this one if nothing was added to it (loop.c withholds events for
+ * that), and otherwise what is at work cannot be told.
  */
-void thread_window_open(struct thread *t, uint32_t loop, int n);
+void thread_window_open(struct thread *t, uint32_t loop);
 /* A wait begins that may last timeout_ms (-1: for ever). */
 void thread_waits(struct thread *t, int timeout_ms);
 

@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <stddef.h>
 
-/* A bounded first-in first-out queue of pointers between threads: mutex and condition variable, as everybody writes it. */
+/* A bounded first-in first-out queue of pointers between threads: mutex and condition variable, as everybody does. */
 
 #define QUEUE_MAX 4096
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the library costs, with and without it in interleaved pairs; each line is a figure and its bar.
 
-Usage: bench_servers.py [throughput|proxy|instructions|exec|memory|collectors ...]. INTERSPAN_BENCH_PAIRS: pairs per figure
-(10). The bars are stated, not enforced: a busy machine is no defect of the code.
+Usage: bench_servers.py [throughput|proxy|instructions|exec|memory|collectors ...].
+INTERSPAN_BENCH_PAIRS: pairs per figure (10). The bars are stated, not enforced: a busy machine is no defect of the code.
 """
 
 import os
@@ -121,8 +121,8 @@ def _server_cost(requests, *options):
         environment = programs.shim_environment(workplace, workplace.path / "unused", INTERSPAN_EXPORTER_MODE="agent",
                                                 INTERSPAN_CAPTURE_REQUEST_HEADERS=None)
         out, port = workplace.path / "callgrind", programs.free_port()
-        program = workplace.start(_callgrind(out) + [programs.APPS / "serve_loops", "--port", port, "--workers", "1",
-                                                     "--upstream", backend.port, "--reuse", *options], port, environment)
+        argv = [programs.APPS / "serve_loops", "--port", port, "--workers", "1", "--upstream", backend.port, "--reuse"]
+        program = workplace.start([*_callgrind(out), *argv, *options], port, environment)
         # Host, User-Agent and X-Truth make 97 bytes: up to 350.
         load = programs.run_load(port, requests, 1, "--header", "Cookie: " + "c" * 243)
         assert load["answered"] == requests and load["not_2xx"] == 0, load
@@ -151,7 +151,8 @@ def instructions():
     report("a read or write on an uninteresting fd", f"{_per_plain_call():.1f}", "instructions", "<= 20")
     report("one server exchange, keep-alive GET, 350-byte head", f"{_per_exchange('--calls', '0'):.0f}", "instructions",
            "<= 2500")
-    report("server and client exchange with injection", f"{_per_exchange('--calls', '1'):.0f}", "instructions", "<= 4500")
+    report("server and client exchange with injection", f"{_per_exchange('--calls', '1'):.0f}", "instructions",
+           "<= 4500")
 
 
 # ---- exec ----

@@ -64,8 +64,8 @@ def test_callers_with_context(name, stamp, incoming):
         check_known(scenario, result.verdict)
 
 
-@pytest.mark.parametrize("name", ["nginx-1-keepalive", "nginx-next-upstream", "haproxy-2-queue", "lighttpd", "apache-event",
-                                  "varnish-pass"])
+@pytest.mark.parametrize("name", ["nginx-1-keepalive", "nginx-next-upstream", "haproxy-2-queue", "lighttpd",
+                                  "apache-event", "varnish-pass"])
 def test_chain(name):
     """The backend is traced too: each of its spans is the child of the one call that asked it."""
     result = scenarios.run(scenarios.BY_NAME[name], trace_backends=True)

@@ -27,14 +27,17 @@ PROXIES = {
     "varnish": lambda w, b, e: servers.varnish(w, b, e, idle=2),
 }
 _LAST = b"Connection: close\r\n\r\n"
+_LONG = b"Cookie: a=b\r\nAccept: */*\r\nX-Long: " + b"x" * 2000 + b"\r\n"
 CONVERSATIONS = [
     b"GET /a?b=c&d=e HTTP/1.1\r\nHost: h\r\nX-Truth: 0-000000\r\n" + _LAST,
     b"HEAD / HTTP/1.1\r\nHost: h\r\nX-Truth: 0-000001\r\n" + _LAST,
     b"POST /p HTTP/1.1\r\nHost: h\r\nX-Truth: 0-000002\r\nContent-Length: 5\r\n" + _LAST + b"hello",
-    b"POST /c HTTP/1.1\r\nHost: h\r\nX-Truth: 0-000003\r\nTransfer-Encoding: chunked\r\n" + _LAST + b"5\r\nhello\r\n0\r\n\r\n",
+    b"POST /c HTTP/1.1\r\nHost: h\r\nX-Truth: 0-000003\r\nTransfer-Encoding: chunked\r\n"
+    + _LAST + b"5\r\nhello\r\n0\r\n\r\n",
     b"GET / HTTP/1.0\r\nX-Truth: 0-000004\r\n\r\n",
-    b"GET / HTTP/1.1\r\nHost: h\r\nX-Truth: 0-000005\r\nCookie: a=b\r\nAccept: */*\r\nX-Long: " + b"x" * 2000 + b"\r\n" + _LAST,
-    b"GET / HTTP/1.1\r\nHost: h\r\nX-Truth: 0-000006\r\n\r\nGET /2 HTTP/1.1\r\nHost: h\r\nX-Truth: 0-000007\r\n" + _LAST,
+    b"GET / HTTP/1.1\r\nHost: h\r\nX-Truth: 0-000005\r\n" + _LONG + _LAST,
+    b"GET / HTTP/1.1\r\nHost: h\r\nX-Truth: 0-000006\r\n\r\n"
+    b"GET /2 HTTP/1.1\r\nHost: h\r\nX-Truth: 0-000007\r\n" + _LAST,
     b"GET /t HTTP/1.1\r\nHost: h\r\nX-Truth: 0-000008\r\n"
     b"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\ntracestate: v=1\r\n" + _LAST,
     b"NONSENSE\r\n\r\n",
@@ -151,7 +154,8 @@ _SEEDS = CONVERSATIONS + [
     b"PROXY TCP4 1.2.3.4 5.6.7.8 9 10\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n",
     b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 ]
-_PIECES = [b"\r\n", b"\r\n\r\n", b"\0", b" ", b":", b"HTTP/1.1", b"traceparent: 00-", b"Content-Length: 9\r\n", b"\xff\xfe"]
+_PIECES = [b"\r\n", b"\r\n\r\n", b"\0", b" ", b":", b"HTTP/1.1", b"traceparent: 00-", b"Content-Length: 9\r\n",
+           b"\xff\xfe"]
 
 
 def _mutate(rng, data):
@@ -219,7 +223,8 @@ def test_redis(workplace):
     for shim in (False, True):
         port = programs.free_port()
         environment = programs.shim_environment(workplace, workplace.file("spans.jsonl")) if shim else None
-        program = workplace.start(["redis-server", "--port", port, "--save", "", "--bind", "127.0.0.1"], port, environment)
+        argv = ["redis-server", "--port", port, "--save", "", "--bind", "127.0.0.1"]
+        program = workplace.start(argv, port, environment)
         answers.append(wire.converse(port, commands))
         if shim:
             totals = stats.segments(program)[0]["counters"]
@@ -269,8 +274,8 @@ def test_curl(workplace):
 def test_bash(workplace):
     """Builtins only, over /dev/tcp: what is written is one client exchange of bash."""
     with wire.Recorder() as recorder:
-        script = (f"exec 3<>/dev/tcp/127.0.0.1/{recorder.port}; printf 'GET / HTTP/1.1\\r\\nHost: h\\r\\nX-Truth: 0-000000\\r\\n"
-                  "\\r\\n' >&3; while read -r line <&3; do echo \"$line\"; [ \"$line\" = 0-000000 ] && exit 7; done")
+        script = (f"exec 3<>/dev/tcp/127.0.0.1/{recorder.port}; "
+                  "printf 'GET / HTTP/1.1\\r\\nHost: h\\r\\nX-Truth: 0-000000\\r\\n\\r\\n' >&3; while read -r line <&3; do echo \"$line\"; [ \"$line\" = 0-000000 ] && exit 7; done")
         without, under, spans = run_both(workplace, ["bash", "-c", script])
         assert (without.returncode, without.stdout, without.stderr) == (under.returncode, under.stdout, under.stderr)
         assert under.returncode == 7 and under.stdout.startswith(b"HTTP/1.1 200 OK")

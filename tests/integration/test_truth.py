@@ -96,7 +96,10 @@ def test_retries_are_several_children():
 
 def test_missing_and_duplicate_server_spans():
     a = server("0-000000")
-    assert truth.judge([client("7-000007", evidence="ambiguous")]).missing == 1
+    verdict = truth.judge([client("7-000007", server("7-000007"))])
+    assert (verdict.wrong, verdict.missing, verdict.right) == (0, 1, 0)
+    verdict = truth.judge([a, client("7-000007", a)])  # whatever its own was, this one is another's
+    assert (verdict.wrong, verdict.missing) == (1, 0)
     assert truth.judge([a, server("0-000000")]).duplicates == 1
 
 
@@ -118,6 +121,8 @@ def test_self_calls():
     assert truth.judge([outer, call, inner, client("0-000000.s.b", inner)]).right == 2
     lost = server("0-000000.s")
     assert truth.judge([outer, call, lost]).wrong == 1
+    verdict = truth.judge([outer, inner])
+    assert (verdict.wrong, verdict.missing) == (0, 1)
     assert truth.judge([outer, call, inner, client("0-000000.s.b", outer)]).wrong == 1
 
 
@@ -137,7 +142,8 @@ def test_chain():
 def line(**resource):
     item = {"traceId": "1" * 32, "spanId": "2" * 16, "parentSpanId": "3" * 16, "kind": 3, "name": "GET",
             "startTimeUnixNano": "5", "endTimeUnixNano": "9", "links": [{"traceId": "4" * 32, "spanId": "5" * 16}],
-            "attributes": [{"key": truth.TRUTH_ATTRIBUTE, "value": {"arrayValue": {"values": [{"stringValue": "a-1"}]}}},
+            "attributes": [{"key": truth.TRUTH_ATTRIBUTE,
+                            "value": {"arrayValue": {"values": [{"stringValue": "a-1"}]}}},
                            {"key": truth.EVIDENCE_ATTRIBUTE, "value": {"stringValue": "stamp"}}]}
     attributes = [{"key": "process.pid", "value": {"intValue": "42"}}]
     attributes += [{"key": key, "value": {"stringValue": value}} for key, value in resource.items()]

@@ -16,7 +16,8 @@ import json
 SERVER, CLIENT = 2, 3
 TRUTH_ATTRIBUTE = "http.request.header.x-truth"
 EVIDENCE_ATTRIBUTE = "interspan.parent.evidence"
-RUN_ATTRIBUTE = "test.run"  # a resource attribute: spans that dead processes of other runs left may be drained into a file
+# A resource attribute: spans that dead processes of other runs left may be drained into a file.
+RUN_ATTRIBUTE = "test.run"
 WARM_UP = 100
 TRACE_ID_PREFIX = "%016x" % 0x10ADCE  # the load generator's
 
@@ -95,7 +96,7 @@ class Verdict:
     unknown_warm_up: int = 0
     detached: int = 0  # began after its request had ended: a root, or a link, that is no claim
     background: int = 0  # calls that no request caused: roots
-    missing: int = 0  # truths with a client span but no server span
+    missing: int = 0  # spans that must be there (another one says so) and are not: nothing to judge by
     duplicates: int = 0  # server spans beyond the first for one request
     linked_elsewhere: int = 0  # unknown, with links, and the truth is not among them
     evidence: collections.Counter = dataclasses.field(default_factory=collections.Counter)
@@ -138,6 +139,8 @@ def _judge_servers(servers, incoming, callers, verdict):
         expected = expected_remote_parent(sequence, incoming) if sequence >= 0 else None
         if expected and (span.trace_id, span.parent_id) != expected:
             verdict.add_wrong("server span does not continue the caller's trace", span)
+        elif not expected and span.parent_id and "." in span.truth:
+            verdict.missing += 1  # the own call that it names
         elif not expected and span.parent_id:
             verdict.add_wrong("server span has a parent that nobody sent", span)
 
@@ -179,6 +182,7 @@ def judge(spans, incoming="none", warm_up=WARM_UP):
         verdict.duplicates += span.truth in by_truth
         by_truth.setdefault(span.truth, span)
     early = {s.truth for s in servers[:warm_up]}
+    ids = {s.span_id for s in spans}
     # Own calls are known by their suffix: a program that only forwards makes none.
     callers = collections.defaultdict(list)
     for span in clients:
@@ -193,9 +197,10 @@ def judge(spans, incoming="none", warm_up=WARM_UP):
                 verdict.add_wrong("a call that no request caused has a parent", span)
             continue
         server = _expected_server(span.truth, by_truth)
-        if not server:
+        if server or span.parent_id in ids:
+            _judge_client(span, server, bool(server) and server.truth in early, verdict)
+        else:
             verdict.missing += 1
-        _judge_client(span, server, bool(server) and server.truth in early, verdict)
     return verdict
 
 

@@ -46,7 +46,8 @@ def test_the_exit_status_is_the_programs(run, status):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
 def test_signals_reach_the_program_and_end_it(installed, tmp_path, number):
     ready = tmp_path / "ready"
-    process = subprocess.Popen([installed / "bin/interspan", "run", "--", "sh", "-c", f"echo x >{ready}; exec sleep 600"])
+    process = subprocess.Popen([installed / "bin/interspan", "run", "--", "sh", "-c", f"echo x >{ready}; exec sleep 600"],
+                               preexec_fn=lambda: signal.signal(number, signal.SIG_DFL) if number != signal.SIGKILL else None)
     wait_for(ready)
     process.send_signal(number)
     assert process.wait(timeout=60) == -number

@@ -471,12 +471,19 @@ static void impossible_heads_are_repaired(void **state)
 static void a_held_broken_shard_is_left_alone(void **state)
 {
 	uint64_t word = (uint64_t)(s.process + 1) << 32 | 1;
+	struct sleep_args args = {WAIT_RECORD, -1};
+	pthread_t thread;
 
 	(void)state;
 	atomic_store(&s.header->shards[0].owner, word);
 	atomic_store(&s.header->shards[0].head, atomic_load(&s.header->shards[0].tail) + 13);
 	assert_int_equal(consumer_take(&c, batch, 100), 0);
-	consumer_wait(&c, WAIT_RECORD, 1, NULL);
+	thread = fall_asleep(&args);
+	assert_false(atomic_load(&awake));
+	atomic_store(&stop, 1);
+	segment_wake(&s);
+	pthread_join(thread, NULL);
+	assert_int_equal(consumer_claim(&c), 0);
 	assert_int_equal(s.header->shards[0].owner, word);
 	atomic_store(&s.header->shards[0].owner, 0);
 	consumer_take(&c, batch, 100);

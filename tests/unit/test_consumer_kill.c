@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #define WRITERS 3
 #define KILL_NS 2500000000ull
 #define MAX_LIVES 8192
+#define NO_PTRACE 77
 
 /* Per life of a writer, in memory that survives it: how many appends have returned 0. */
 static _Atomic uint64_t *acknowledged;
@@ -185,11 +187,92 @@ static void killed_consumers_are_taken_over_from(void **state)
 	drop_segment(&segment);
 }
 
+/* ---- every instruction ---- */
+
+/* Per shard: the highest number seen in it, and below which everything has been released. */
+static uint64_t seen[SEGMENT_MAX_SHARDS], released[SEGMENT_MAX_SHARDS];
+
+/* What a consumer that came now would make of a shard: whole records, none of them released before; or a rewind to finish. */
+static bool shard_is_sound(uint32_t i)
+{
+	struct segment_shard *shard = &segment.header->shards[i];
+	uint64_t head = atomic_load(&shard->head), at = atomic_load(&shard->tail);
+	const uint8_t *ring = segment.rings + i * segment.shard_bytes;
+
+	if (at == head)
+		released[i] = seen[i] + 1;
+	else if (at - head < segment.shard_bytes)
+		return at % segment.shard_bytes == 0;
+	while (at != head) {
+		const struct record *r = (const struct record *)(const void *)(ring + at % segment.shard_bytes);
+
+		if (head - at > segment.shard_bytes || !is_intact(r) || record_number(r) < released[i])
+			return false;
+		if (record_number(r) > seen[i])
+			seen[i] = record_number(r);
+		at += r->size;
+	}
+	return true;
+}
+
+static void write_and_release(void *arg)
+{
+	struct consumer_batch *batch = arg;
+	struct consumer c;
+	uint64_t number;
+
+	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
+		_exit(NO_PTRACE);
+	if (consumer_attach_segment(&c, &segment) != 0 || consumer_claim(&c) != 0)
+		_exit(1);
+	raise(SIGSTOP);
+	for (number = 1; number <= 6; number += 2) {
+		if (put(&segment, 128, 1, number, NULL) != 0 || put(&segment, 136, 1, number + 1, NULL) != 0)
+			_exit(2);
+		if (consumer_take(&c, batch, 10) != 2 || !consumer_release(&c, batch))
+			_exit(3);
+	}
+}
+
+/* A kill may come between any two instructions: the segment is looked at after each. */
+static void every_step_is_sound(void **state)
+{
+	struct consumer_batch *batch = make_batch(1 << 16);
+	uint64_t steps = 0;
+	uint32_t i;
+	int status;
+	pid_t pid;
+
+	(void)state;
+	make_segment(&segment, 1);
+	pid = fork();
+	if (pid == 0) {
+		write_and_release(batch);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == NO_PTRACE)
+		skip();
+	while (WIFSTOPPED(status)) {
+		for (i = 0; i < segment.n_shards; i++)
+			assert_true(shard_is_sound(i));
+		assert_int_equal(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL), 0);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		steps++;
+	}
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	print_message("%lu steps\n", steps);
+	free_batch(batch);
+	drop_segment(&segment);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(kills_lose_and_break_nothing),
 		cmocka_unit_test(killed_consumers_are_taken_over_from),
+		cmocka_unit_test(every_step_is_sound),
 	};
 
 	return cmocka_run_group_tests(tests, set_deadline, NULL);
