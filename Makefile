@@ -19,6 +19,8 @@ BASE := -std=gnu11 -D_GNU_SOURCE -iquote . -iquote $(B) $(WARN) -g $(O) -DINTERS
 # names (we interpose those), unwindable for thread cancellation.
 SHIM_CFLAGS := $(BASE) -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-semantic-interposition \
 	-fno-stack-protector -U_FORTIFY_SOURCE -fno-plt
+# The engine is many small files; gcc inlines across them when it links. Fat objects, for what links or inspects single ones.
+LTO := $(if $(shell $(CC) --version | grep clang),,-flto=auto -ffat-lto-objects)
 PLUGIN_CFLAGS := $(BASE) -fPIC -fvisibility=hidden
 LD_COMMON := -Wl,-z,now,-z,relro,-z,noexecstack,-z,nodelete -Wl,-z,defs -Wl,--exclude-libs,ALL
 
@@ -35,7 +37,7 @@ all: $(B)/libinterspan.so $(B)/libinterspan-export.so $(B)/interspan-agent $(B)/
 
 $(B)/libinterspan.so: $(SHIM_OBJ) $(B)/shim.map
 	$(call msg,LINK,$@)
-	$(Q)$(CC) $(SAN) -shared -o $@ $(SHIM_OBJ) -Wl,--version-script=$(B)/shim.map -Wl,-Bsymbolic $(LD_COMMON)
+	$(Q)$(CC) $(SHIM_CFLAGS) $(LTO) -shared -o $@ $(SHIM_OBJ) -Wl,--version-script=$(B)/shim.map -Wl,-Bsymbolic $(LD_COMMON)
 
 # Version nodes for the names that need one. All other exports are unversioned, which no script can say beside named nodes:
 # the hooks' own visibility makes them, and scripts/check-symbols compares the result with real.def.
@@ -60,7 +62,7 @@ $(B)/interspan-inspect: $(wildcard scripts/inspect*.c) scripts/inspect.h shim/re
 $(B)/shim.o/%.o: %.c
 	$(call msg,CC,$<)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(SHIM_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(SHIM_CFLAGS) $(LTO) -MMD -MP -c -o $@ $<
 
 $(B)/plugin.o/%.o: %.c $(B)/otlp.pb-c.h
 	$(call msg,CC,$<)

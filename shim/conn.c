@@ -304,14 +304,22 @@ const struct endpoint *conn_local(struct conn *c)
 
 const struct endpoint *conn_peer(struct conn *c)
 {
-	if (c->peer.family == 0) {
+	if (c->peer.family == 0 && !c->peer_known) {
 		struct sockaddr_storage addr;
 		socklen_t len = sizeof(addr);
 
+		c->peer_known = true;
 		if (sys_getpeername(c->fd, (struct sockaddr *)&addr, &len) == 0)
 			endpoint_from(&c->peer, (const struct sockaddr *)&addr, len);
 	}
 	return &c->peer;
+}
+
+struct slice conn_peer_text(struct conn *c)
+{
+	if (c->peer_text_len == 0)
+		c->peer_text_len = (uint8_t)endpoint_text(conn_peer(c), c->peer_text);
+	return slice(c->peer_text, c->peer_text_len);
 }
 
 bool conn_is_socket(struct conn *c, int fd)

@@ -35,8 +35,10 @@ struct conn {
 	struct handle finished;  /* server: the exchange that ended last */
 	int fd;                  /* a descriptor that led here; may be closed by now */
 	struct endpoint peer, local, original; /* original: source from a PROXY preface */
-	bool local_known;
+	bool local_known, peer_known; /* asked for, whether there was one or not */
 	size_t peeked;           /* coming bytes that the program has looked at with MSG_PEEK already */
+	uint8_t peer_text_len;
+	char peer_text[ENDPOINT_TEXT]; /* formatted once */
 
 	/* Client: for whom it was opened (rule 6). */
 	bool used;                 /* its first exchange has begun */
@@ -100,6 +102,8 @@ void conn_release_opener(struct conn *c);
 /* Our own address, asked once. Entered. */
 const struct endpoint *conn_local(struct conn *c);
 const struct endpoint *conn_peer(struct conn *c);
+/* The peer's address as text; .len 0: not known. Valid as long as c. */
+struct slice conn_peer_text(struct conn *c);
 /* Before the first mutation of its bytes: is fd really (still) a stream socket? */
 bool conn_is_socket(struct conn *c, int fd);
 

@@ -51,6 +51,7 @@ struct exchange {
 	struct context detached;  /* server, kept for work that outlives it: see rules.c */
 	uint64_t start_ns;
 	uint64_t request_bytes, response_bytes;
+	bool noted;               /* forwarder.c has looked at its head: */
 	uint32_t fields[EXCHANGE_FIELDS]; /* hashes of end-to-end fields */
 	uint8_t n_fields;
 	uint32_t content_hash; /* rule 7: method, target and Host */

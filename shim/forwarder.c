@@ -9,16 +9,36 @@
 #define MISSES_ALLOWED 200 /* heads that did not, before we stop looking */
 #define UNRETURNED_ALLOWED 64 /* insertions without a single stamp coming back */
 #define RETURNS_NEEDED 8
+#define SILENCE_MAX 1000   /* requests read since a head was last sent, before we rest until the next one is */
 #define SCAN_MAX 512
 #define OUTGOING_MAX 48
 
-static _Atomic unsigned hits, misses, inserted, returned;
+static enum { STAMP_OFF, STAMP_REWRITE, STAMP_INSERT, STAMP_AUTO } mode = STAMP_AUTO; /* written by forwarder_start() only */
+static _Atomic unsigned hits, misses, inserted, returned, silence;
+
+void forwarder_start(void)
+{
+	mode = config_is(config.stamp, "off")	    ? STAMP_OFF
+	       : config_is(config.stamp, "auto")    ? STAMP_AUTO
+	       : config_is(config.stamp, "insert") ? STAMP_INSERT
+						    : STAMP_REWRITE;
+}
 
 static bool is_decided(void)
 {
-	return atomic_load_explicit(&hits, memory_order_relaxed) >= HITS_NEEDED ||
-	       atomic_load_explicit(&misses, memory_order_relaxed) >= MISSES_ALLOWED ||
-	       !config_is(config.stamp, "auto");
+	return mode != STAMP_AUTO || atomic_load_explicit(&hits, memory_order_relaxed) >= HITS_NEEDED ||
+	       atomic_load_explicit(&misses, memory_order_relaxed) >= MISSES_ALLOWED;
+}
+
+/* Is a request that arrives now worth a look? A server that asks nobody is none of a forwarder's. */
+static bool is_watching(void)
+{
+	unsigned silent = atomic_load_explicit(&silence, memory_order_relaxed);
+
+	if (is_decided() || silent >= SILENCE_MAX)
+		return false;
+	atomic_store_explicit(&silence, silent + 1, memory_order_relaxed);
+	return true;
 }
 
 static bool starts_with(struct slice name, const char *prefix, size_t len)
@@ -68,8 +88,10 @@ static uint8_t hash_fields(const struct http1_head *head, uint32_t *ret, uint8_t
 
 void forwarder_note(struct exchange *server, const struct http1_head *head)
 {
-	if (!is_decided() || config.content_rule)
-		server->n_fields = hash_fields(head, server->fields, EXCHANGE_FIELDS);
+	if (!is_watching() && !config.content_rule)
+		return;
+	server->noted = true;
+	server->n_fields = hash_fields(head, server->fields, EXCHANGE_FIELDS);
 	if (config.content_rule)
 		server->content_hash = forwarder_content_hash(head);
 }
@@ -87,14 +109,18 @@ static bool reappears(const struct exchange *e, const uint32_t *out, uint8_t n)
 	return e->n_fields > 0;
 }
 
-static bool any_reappears(const uint32_t *out, uint8_t n)
+/* In any open exchange. *ret_noted: there were some to compare with. */
+static bool any_reappears(const uint32_t *out, uint8_t n, bool *ret_noted)
 {
 	uint32_t last = exchange_high_water();
 
 	for (uint32_t slot = 1; slot <= last && slot <= SCAN_MAX; slot++) {
 		const struct exchange *e = exchange_at(slot);
 
-		if (exchange_open_generation(slot) && e->role == EXCHANGE_SERVER && reappears(e, out, n))
+		if (!exchange_open_generation(slot) || e->role != EXCHANGE_SERVER || !e->noted)
+			continue;
+		*ret_noted = true;
+		if (reappears(e, out, n))
 			return true;
 	}
 	return false;
@@ -132,31 +158,33 @@ bool forwarder_matches(const struct exchange *e, const struct http1_head *head)
 void forwarder_observe(const struct exchange *server, const struct http1_head *head)
 {
 	uint32_t out[OUTGOING_MAX];
+	bool noted = false;
 	uint8_t n;
 
 	if (config.content_rule && exchange_open_count() == 0)
 		note_unasked(forwarder_content_hash(head));
 	if (is_decided() || exchange_open_count() == 0)
 		return;
+	atomic_store_explicit(&silence, 0, memory_order_relaxed);
 	n = hash_fields(head, out, OUTGOING_MAX);
-	if ((server && reappears(server, out, n)) || any_reappears(out, n))
+	if ((server && reappears(server, out, n)) || any_reappears(out, n, &noted))
 		atomic_fetch_add_explicit(&hits, 1, memory_order_relaxed);
-	else
+	else if (noted)
 		atomic_fetch_add_explicit(&misses, 1, memory_order_relaxed);
 }
 
 bool forwarder_may_insert(void)
 {
-	if (config_is(config.stamp, "insert"))
+	if (mode == STAMP_INSERT)
 		return true;
-	return config_is(config.stamp, "auto") && atomic_load_explicit(&hits, memory_order_relaxed) >= HITS_NEEDED &&
+	return mode == STAMP_AUTO && atomic_load_explicit(&hits, memory_order_relaxed) >= HITS_NEEDED &&
 	       (atomic_load_explicit(&returned, memory_order_relaxed) > 0 ||
 		atomic_load_explicit(&inserted, memory_order_relaxed) < UNRETURNED_ALLOWED);
 }
 
 bool forwarder_may_rewrite(void)
 {
-	return !config_is(config.stamp, "off");
+	return mode != STAMP_OFF;
 }
 
 void forwarder_inserted(void)

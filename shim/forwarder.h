@@ -12,6 +12,8 @@
  * field that nobody sent. Found out by watching the first exchanges; then the watching stops.
  */
 
+/* Read INTERSPAN_STAMP from config. */
+void forwarder_start(void);
 /* Remember the end-to-end fields of a request head, while the question is open. */
 void forwarder_note(struct exchange *server, const struct http1_head *head);
 /* A request head goes out: do all fields noted for `server` (NULL: for any open exchange) reappear in it? */

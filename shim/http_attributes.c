@@ -221,14 +221,14 @@ static void add_method(struct exchange *e, const struct http1_head *head, struct
 	span_name(e, known ? head->method : TEXT("HTTP"), route);
 }
 
-static void add_peer(struct exchange *e, const struct endpoint *peer)
+static void add_peer(struct exchange *e, struct conn *c)
 {
-	char text[ENDPOINT_TEXT];
-	size_t n = endpoint_text(peer, text);
+	const struct endpoint *peer = conn_peer(c);
+	struct slice text = conn_peer_text(c);
 
-	if (n == 0)
+	if (text.len == 0)
 		return;
-	span_string(e, ATTR_NETWORK_PEER_ADDRESS, slice(text, n));
+	span_string(e, ATTR_NETWORK_PEER_ADDRESS, text);
 	if (peer->port)
 		span_int(e, ATTR_NETWORK_PEER_PORT, peer->port);
 	if (peer->family == 1)
@@ -291,15 +291,14 @@ static struct slice forwarded_or(const struct http1_head *head, const char *name
 {
 	struct slice value = SLICE_NONE;
 
-	if (head->kept[HTTP1_FORWARDED].p)
+	if (head->n_kept[HTTP1_FORWARDED])
 		value = forwarded(head->kept[HTTP1_FORWARDED], name);
-	return value.p ? value : first_of_list(head->kept[older]);
+	return value.p || !head->n_kept[older] ? value : first_of_list(head->kept[older]);
 }
 
 static void add_client_address(struct exchange *e, struct conn *c, const struct http1_head *head)
 {
 	struct slice value = forwarded_or(head, "for", HTTP1_X_FORWARDED_FOR), host;
-	const struct endpoint *who = c->original.family ? &c->original : conn_peer(c);
 	struct endpoint parsed;
 	char text[ENDPOINT_TEXT];
 	uint16_t port = 0;
@@ -311,11 +310,12 @@ static void add_client_address(struct exchange *e, struct conn *c, const struct 
 			http_split_host(value, &host, &port);
 		span_string(e, ATTR_CLIENT_ADDRESS, host);
 	} else {
-		size_t n = endpoint_text(who, text);
+		bool proxied = c->original.family != 0;
 
-		port = who->port;
-		if (n > 0)
-			span_string(e, ATTR_CLIENT_ADDRESS, slice(text, n));
+		host = proxied ? slice(text, endpoint_text(&c->original, text)) : conn_peer_text(c);
+		port = proxied ? c->original.port : conn_peer(c)->port;
+		if (host.len > 0)
+			span_string(e, ATTR_CLIENT_ADDRESS, host);
 	}
 	if (port)
 		span_int(e, ATTR_CLIENT_PORT, port);
@@ -361,7 +361,7 @@ void http_describe_server(struct exchange *e, struct conn *c, const struct http1
 	span_string(e, ATTR_HTTP_ROUTE, route);
 	add_server_address(e, c, head, &target);
 	add_client_address(e, c, head);
-	add_peer(e, conn_peer(c));
+	add_peer(e, c);
 	add_version(e, head);
 	span_string(e, ATTR_USER_AGENT_ORIGINAL, head->kept[HTTP1_USER_AGENT]);
 	add_captured(e, head, true);
@@ -371,7 +371,6 @@ void http_describe_server(struct exchange *e, struct conn *c, const struct http1
 
 void http_describe_client(struct exchange *e, struct conn *c, const struct http1_head *head)
 {
-	char text[ENDPOINT_TEXT];
 	struct slice authority, host;
 	struct target target;
 	uint16_t port = 0;
@@ -384,7 +383,7 @@ void http_describe_client(struct exchange *e, struct conn *c, const struct http1
 		    : target.authority.p	? target.authority
 						: head->kept[HTTP1_HOST];
 	if (!authority.p || authority.len == 0)
-		authority = slice(text, endpoint_text(conn_peer(c), text));
+		authority = conn_peer_text(c);
 	http_split_host(authority, &host, &port);
 	if (e->method != METHOD_CONNECT)
 		add_full_url(e, &target, authority);
@@ -393,7 +392,7 @@ void http_describe_client(struct exchange *e, struct conn *c, const struct http1
 		port = conn_peer(c)->family == 1 ? 0 : conn_peer(c)->port;
 	if (port)
 		span_int(e, ATTR_SERVER_PORT, port);
-	add_peer(e, conn_peer(c));
+	add_peer(e, c);
 	add_version(e, head);
 	add_captured(e, head, true);
 }

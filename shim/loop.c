@@ -18,9 +18,11 @@
 
 static struct pool loops;
 static struct loop no_loop;
+static bool is_allowed; /* written by loop_start() only */
 
 int loop_start(void)
 {
+	is_allowed = config_is(config.isolation, "auto");
 	return pool_start(&loops, sizeof(struct loop), LOOPS);
 }
 
@@ -29,17 +31,12 @@ struct loop *loop_at(uint32_t slot)
 	return slot ? pool_at(&loops, slot) : &no_loop;
 }
 
-static bool is_allowed(void)
-{
-	return config_is(config.isolation, "auto");
-}
-
 uint32_t loop_new(void)
 {
 	uint32_t slot = pool_take(&loops);
 
 	if (slot)
-		*loop_at(slot) = (struct loop){.isolate = is_allowed() ? FIRST_WAITS : 0};
+		*loop_at(slot) = (struct loop){.isolate = is_allowed ? FIRST_WAITS : 0};
 	return slot;
 }
 
@@ -55,13 +52,13 @@ void loop_closed(uint32_t slot)
 
 void loop_isolate(uint32_t slot)
 {
-	if (slot && is_allowed())
+	if (slot && is_allowed)
 		atomic_store_explicit(&loop_at(slot)->isolate, ISOLATED_WAITS, memory_order_relaxed);
 }
 
 bool loop_is_isolated(uint32_t slot)
 {
-	return slot && (atomic_load_explicit(&loop_at(slot)->isolate, memory_order_relaxed) > 0 || !is_allowed());
+	return slot && (atomic_load_explicit(&loop_at(slot)->isolate, memory_order_relaxed) > 0 || !is_allowed);
 }
 
 void loop_revoke(uint32_t slot, enum evidence rule)

@@ -10,6 +10,7 @@
 #include "shim/engine.h"
 #include "shim/exchange.h"
 #include "shim/filter.h"
+#include "shim/forwarder.h"
 #include "shim/ids.h"
 #include "shim/log.h"
 #include "shim/loop.h"
@@ -41,6 +42,7 @@ static void read_settings(char *const envp[])
 	warn_if(sampler_start());
 	warn_if(propagation_start());
 	filter_start(warn_setting);
+	forwarder_start();
 	span_start();
 }
 

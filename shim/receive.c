@@ -155,7 +155,7 @@ static void parse_piece(struct reading *r)
 			on_response_event(c, &ev);
 		r->piece = slice_from(left, ev.used);
 		r->base += ev.used;
-		if (ev.type == HTTP1_MORE)
+		if (ev.type == HTTP1_MORE || (ev.type == HTTP1_END && r->piece.len == 0))
 			return;
 	}
 }

@@ -91,52 +91,72 @@ void record_begin(struct record_builder *b, void *memory, uint32_t cap)
 	b->record->version = RECORD_VERSION;
 }
 
-static void builder_append(struct record_builder *b, enum record_item_type type, uint8_t key, const void *part1,
-			   size_t len1, const void *part2, size_t len2)
+static void count_dropped(struct record *r)
+{
+	if (r->dropped_attrs != UINT16_MAX)
+		r->dropped_attrs++;
+}
+
+/* Where the len payload bytes of a new item go; NULL: it does not fit, which is counted. */
+static inline uint8_t *new_item(struct record_builder *b, enum record_item_type type, unsigned key, size_t len)
 {
 	struct record *r = b->record;
-	struct record_item item = {.type = (uint8_t)type, .key = key};
+	uint8_t *at = record_items(r) + r->items_len;
+	struct record_item item = {.type = (uint8_t)type, .key = (uint8_t)key, .len = (uint16_t)len};
 
-	if (!items_append(record_items(r), b->cap - (uint32_t)sizeof(*r), &r->items_len, item, part1, len1, part2,
-			  len2) &&
-	    r->dropped_attrs != UINT16_MAX)
-		r->dropped_attrs++;
+	if (len > UINT16_MAX || b->cap - sizeof(*r) - r->items_len < sizeof(item) + len) {
+		count_dropped(r);
+		return NULL;
+	}
+	memcpy(at, &item, sizeof(item));
+	r->items_len += (uint32_t)(sizeof(item) + len);
+	return at + sizeof(item);
 }
 
 void record_add(struct record_builder *b, enum record_item_type type, uint8_t key, const void *bytes, size_t len)
 {
-	builder_append(b, type, key, bytes, len, NULL, 0);
+	uint8_t *at = new_item(b, type, key, len);
+
+	if (at && len > 0)
+		memcpy(at, bytes, len);
 }
 
 void record_add_string(struct record_builder *b, enum attr key, const char *text, size_t len)
 {
-	builder_append(b, ITEM_STRING, (uint8_t)key, text, len, NULL, 0);
+	record_add(b, ITEM_STRING, (uint8_t)key, text, len);
 }
 
 void record_add_int(struct record_builder *b, enum attr key, int64_t value)
 {
-	builder_append(b, ITEM_INT, (uint8_t)key, &value, sizeof(value), NULL, 0);
+	uint8_t *at = new_item(b, ITEM_INT, key, sizeof(value));
+
+	if (at)
+		memcpy(at, &value, sizeof(value));
 }
 
 void record_add_bool(struct record_builder *b, enum attr key, bool value)
 {
-	uint8_t byte = value;
+	uint8_t *at = new_item(b, ITEM_BOOL, key, 1);
 
-	builder_append(b, ITEM_BOOL, (uint8_t)key, &byte, 1, NULL, 0);
+	if (at)
+		*at = value;
 }
 
 void record_add_named(struct record_builder *b, const char *key, size_t key_len, const char *value, size_t value_len)
 {
-	uint8_t head[1 + UINT8_MAX];
+	uint8_t *at;
 
 	if (key_len == 0 || key_len > UINT8_MAX) {
-		if (b->record->dropped_attrs != UINT16_MAX)
-			b->record->dropped_attrs++;
+		count_dropped(b->record);
 		return;
 	}
-	head[0] = (uint8_t)key_len;
-	memcpy(head + 1, key, key_len);
-	builder_append(b, ITEM_NAMED, 0, head, 1 + key_len, value, value_len);
+	at = new_item(b, ITEM_NAMED, 0, 1 + key_len + value_len);
+	if (!at)
+		return;
+	*at = (uint8_t)key_len;
+	memcpy(at + 1, key, key_len);
+	if (value_len > 0)
+		memcpy(at + 1 + key_len, value, value_len);
 }
 
 void record_add_link(struct record_builder *b, const struct context *linked)
@@ -145,7 +165,7 @@ void record_add_link(struct record_builder *b, const struct context *linked)
 
 	memcpy(link.trace_id, linked->trace_id, sizeof(link.trace_id));
 	memcpy(link.span_id, linked->span_id, sizeof(link.span_id));
-	builder_append(b, ITEM_LINK, 0, &link, sizeof(link), NULL, 0);
+	record_add(b, ITEM_LINK, 0, &link, sizeof(link));
 }
 
 uint32_t record_finish(struct record_builder *b)

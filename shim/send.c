@@ -337,7 +337,7 @@ static void follow(struct conn *c, struct slice bytes)
 		}
 		on_sent_event(c, &ev);
 		bytes = slice_from(bytes, ev.used);
-		if (ev.type == HTTP1_MORE) {
+		if (ev.type == HTTP1_MORE || (ev.type == HTTP1_END && bytes.len == 0)) {
 			c->message_sent = c->out.carry_len;
 			return;
 		}

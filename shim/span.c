@@ -8,8 +8,9 @@
 
 static struct {
 	uint32_t attributes, links;
-	size_t text;
-} limits = {128, 128, TEXT_MAX};
+	size_t text;  /* characters */
+	size_t whole; /* a text of so many bytes needs no cutting */
+} limits = {128, 128, TEXT_MAX, TEXT_MAX};
 
 void span_start(void)
 {
@@ -20,6 +21,7 @@ void span_start(void)
 	limits.attributes = (uint32_t)count;
 	limits.links = (uint32_t)config.span_link_count_limit;
 	limits.text = text >= 0 ? (size_t)text : SIZE_MAX;
+	limits.whole = limits.text < TEXT_MAX ? limits.text : TEXT_MAX;
 }
 
 void span_open(struct exchange *e, enum span_kind kind)
@@ -31,12 +33,10 @@ void span_open(struct exchange *e, enum span_kind kind)
 }
 
 /* The first n characters, n as the limit says, and not more bytes than a record bears. */
-static size_t cut(struct slice text)
+static __attribute__((noinline)) size_t cut_text(struct slice text)
 {
 	size_t characters = 0, i = 0;
 
-	if (text.len <= limits.text && text.len <= TEXT_MAX)
-		return text.len;
 	while (i < text.len && characters < limits.text) {
 		size_t width = 1;
 
@@ -48,6 +48,11 @@ static size_t cut(struct slice text)
 		characters++;
 	}
 	return i;
+}
+
+static size_t cut(struct slice text)
+{
+	return text.len <= limits.whole ? text.len : cut_text(text);
 }
 
 static bool may_add(struct exchange *e)

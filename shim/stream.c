@@ -10,7 +10,8 @@ int stream_step(struct http1_stream *s, struct slice in, struct http1_event *ret
 {
 	int err;
 
-	block_give(http1_take_back(s));
+	if (s->carry)
+		block_give(http1_take_back(s));
 	err = http1_feed(s, in, ret);
 	if (err != -ENOBUFS)
 		return err;

@@ -11,13 +11,14 @@
 
 #include "tests/apps/net.h"
 
-struct serve_options serve_options = {.calls = 3, .workers = 8};
+struct serve_options serve_options = {.calls = 3, .workers = 8, .header = ""};
 
 void serve_parse(int argc, char **argv)
 {
 	static const struct option table[] = {
 		{"port", 1, 0, 'p'},    {"upstream", 1, 0, 'u'}, {"calls", 1, 0, 'c'},
-		{"workers", 1, 0, 'w'}, {"reuse", 0, 0, 'r'},    {0},
+		{"workers", 1, 0, 'w'}, {"reuse", 0, 0, 'r'},    {"header", 1, 0, 'h'},
+		{0},
 	};
 	int option;
 
@@ -28,6 +29,7 @@ void serve_parse(int argc, char **argv)
 		case 'c': serve_options.calls = atoi(optarg); break;
 		case 'w': serve_options.workers = atoi(optarg); break;
 		case 'r': serve_options.reuse = true; break;
+		case 'h': serve_options.header = optarg; break;
 		default: exit(2);
 		}
 	}
@@ -171,10 +173,13 @@ bool call_all(struct stream *upstream, const struct request *request)
 bool request_answer(int fd, const struct request *request, bool ok)
 {
 	char answer[512];
-	int n = snprintf(answer, sizeof(answer), "HTTP/1.1 %s\r\nContent-Length: %zu\r\n%s: %s\r\n%s\r\n%s\n",
+	int n = snprintf(answer, sizeof(answer), "HTTP/1.1 %s\r\nContent-Length: %zu\r\n%s: %s\r\n%s%s%s\r\n%s\n",
 			 ok ? "200 OK" : "502 Bad Gateway", strlen(request->truth) + 1, TRUTH_HEADER, request->truth,
+			 serve_options.header, serve_options.header[0] ? "\r\n" : "",
 			 request->closes ? "Connection: close\r\n" : "", request->truth);
 
+	if (n < 0 || (size_t)n >= sizeof(answer))
+		return false;
 	return write_all(fd, answer, (size_t)n) == 0;
 }
 

@@ -18,12 +18,13 @@ struct serve_options {
 	int port, upstream_port;
 	int calls;   /* most calls per request; how many is fixed by the request's number */
 	int workers; /* threads, loops or requests to collect: the program says which */
+	const char *header; /* more fields of every answer, lines separated by CRLF */
 	bool reuse;  /* keep upstream connections open */
 };
 
 extern struct serve_options serve_options;
 
-/* --port P --upstream P [--calls N] [--workers N] [--reuse]; installs exit_on_sigterm(). */
+/* --port P --upstream P [--calls N] [--workers N] [--reuse] [--header LINES]; installs exit_on_sigterm(). */
 void serve_parse(int argc, char **argv);
 
 /* A connection and what was read from it and not used yet. */

@@ -14,6 +14,7 @@
 #include "shim/exchange.h"
 #include "shim/fdtable.h"
 #include "shim/filter.h"
+#include "shim/forwarder.h"
 #include "shim/guard.h"
 #include "shim/ids.h"
 #include "shim/loop.h"
@@ -191,6 +192,7 @@ void engine_up(const char *const settings[])
 	assert_null(sampler_start());
 	assert_null(propagation_start());
 	filter_start(no_warning);
+	forwarder_start();
 	span_start();
 	ids_start();
 	assert_int_equal(fdtable_start() | blocks_start() | conn_start() | exchange_start() | loop_start() |
