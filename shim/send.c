@@ -41,13 +41,14 @@ struct plan {
 	uint8_t *block;    /* text of the edits, and room to join small sends */
 	uint32_t block_cap;
 	uint8_t *gathered; /* the head, where it is not contiguous in the program's memory */
+	const uint8_t *flat; /* all of the program's bytes, where they were gathered as a whole; else NULL */
 };
 
 /* ---- planning ---- */
 
 static void add_piece(struct plan *p, const uint8_t *bytes, size_t len, uint32_t told, bool ours, uint8_t edit)
 {
-	if (len > 0 || told > 0)
+	if (p->n < PIECES_MAX && (len > 0 || told > 0)) /* what finds no room makes the send shorter, as sends may be */
 		p->piece[p->n++] = (struct piece){bytes, len, told, ours, edit};
 }
 
@@ -55,6 +56,11 @@ static void add_piece(struct plan *p, const uint8_t *bytes, size_t len, uint32_t
 static void add_program_bytes(struct plan *p, const struct sending *s, size_t from, size_t to)
 {
 	size_t start = 0;
+
+	if (p->flat) {
+		add_piece(p, p->flat + from, to - from, (uint32_t)(to - from), false, 0);
+		return;
+	}
 
 	for (int i = 0; i < s->iovcnt && start < to; i++) {
 		size_t end = start + s->iov[i].iov_len;
@@ -99,6 +105,8 @@ static long find_head(struct conn *c, const struct sending *s, size_t skip, stru
 	if (c->out.carry_len)
 		memcpy(p->gathered, c->out.carry, c->out.carry_len);
 	n = iov_copy_out(s->iov, s->iovcnt, skip, p->gathered + c->out.carry_len, total);
+	if (skip == 0 && n == iov_total(s->iov, s->iovcnt))
+		p->flat = p->gathered + c->out.carry_len;
 	return http1_parse_head(slice(p->gathered, c->out.carry_len + n), HTTP1_REQUEST, ret);
 }
 
@@ -139,9 +147,9 @@ static size_t preface_length(struct conn *c, const struct sending *s)
 	return len > 0 ? (size_t)len : 0;
 }
 
-static bool can_edit(const struct sending *s)
+static bool can_edit(const struct sending *s, const struct plan *p)
 {
-	return !(s->flags & (MSG_ZEROCOPY | MSG_OOB | MSG_FASTOPEN)) && s->iovcnt <= PROGRAM_IOVECS_MAX;
+	return !(s->flags & (MSG_ZEROCOPY | MSG_OOB | MSG_FASTOPEN)) && (s->iovcnt <= PROGRAM_IOVECS_MAX || p->flat);
 }
 
 /* Look at what the program is about to send; fill in pieces if it is to be edited (p->n > 0). */
@@ -169,7 +177,7 @@ static void make_plan(struct conn *c, const struct sending *s, struct plan *p)
 		c->edits_done = 0;
 	}
 	e = c->pending ? exchange_at(c->pending) : NULL;
-	if (e && c->edit_this && can_edit(s) && conn_is_socket(c, s->fd))
+	if (e && c->edit_this && can_edit(s, p) && conn_is_socket(c, s->fd))
 		plan_edits(c, s, skip, &head, before, e, p);
 }
 
@@ -449,6 +457,7 @@ static ssize_t send_request(struct conn *c, const struct sending *s, fd_word wor
 
 		plan.n = 0;
 		plan.block = plan.gathered = NULL;
+		plan.flat = NULL;
 		stream_settle_ownership(c);
 		make_plan(c, s, &plan);
 		plan_owed(c, s, &plan);
