@@ -91,7 +91,7 @@ static void add_input(struct transcript *t, char *text)
 
 static void read_line(char *line)
 {
-	struct transcript *t = &transcripts[n_transcripts - 1];
+	struct transcript *t = n_transcripts ? &transcripts[n_transcripts - 1] : NULL;
 
 	if (strncmp(line, "== ", 3) == 0) {
 		assert_true(n_transcripts < TRANSCRIPTS_MAX);
