@@ -16,8 +16,9 @@ int stream_step(struct http1_stream *s, struct slice in, struct http1_event *ret
 	if (err != -ENOBUFS)
 		return err;
 
+	size_t need = s->carry_len + in.len < HTTP1_MAX_HEAD ? s->carry_len + in.len : HTTP1_MAX_HEAD;
 	uint32_t cap;
-	uint8_t *block = block_take(s->carry_len + in.len + 1, &cap), *old = s->carry;
+	uint8_t *block = block_take(need, &cap), *old = s->carry;
 
 	if (!block)
 		return -ENOBUFS;
