@@ -423,3 +423,19 @@ void conn_release_shared(void)
 {
 	for_each_open(release_if_shared, 0);
 }
+
+void conn_after_fork(void)
+{
+	uint32_t last = atomic_load(&conns.used);
+
+	for (uint32_t slot = 1; slot <= last; slot++) {
+		struct conn *c = conn_at(slot);
+
+		if (!atomic_load_explicit(&c->busy, memory_order_relaxed) && !c->sending)
+			continue;
+		/* Whoever was busy with it is a thread that does not exist here: how far it got is not known. */
+		c->sending = false;
+		atomic_store(&c->missed, true);
+		atomic_store(&c->busy, 0);
+	}
+}

@@ -27,7 +27,6 @@ struct conn {
 	bool opaque;             /* given up: only closing it means anything */
 	bool sending;            /* a thread is inside the real send */
 	bool checked;            /* known to be a socket still: asked once, before the first mutation */
-	bool peeked;             /* the program has looked at coming bytes with MSG_PEEK */
 	bool preface_in, preface_out; /* past the place where a PROXY preface could stand */
 	bool peer_gone;          /* end of file or reset was read */
 	const char *error;       /* why, as error.type */
@@ -37,6 +36,7 @@ struct conn {
 	int fd;                  /* a descriptor that led here; may be closed by now */
 	struct endpoint peer, local, original; /* original: source from a PROXY preface */
 	bool local_known, peer_known; /* asked for, whether there was one or not */
+	size_t peeked;           /* coming bytes that the program has looked at with MSG_PEEK already */
 	uint8_t peer_text_len;
 	char peer_text[ENDPOINT_TEXT]; /* formatted once */
 
@@ -115,3 +115,5 @@ void conn_sweep(uint64_t now_ns);
 void conn_release_shared(void);
 /* Before fork: mark every open exchange as shared with the child. */
 void conn_share_all(void);
+/* In a forked child: connections that other threads were busy with at that moment are given up. */
+void conn_after_fork(void);

@@ -156,7 +156,7 @@ void engine_closing(int fd)
 {
 	if (!engine_watches(fd))
 		return;
-	if (!guard_is_on() || thread_is_borrowed())
+	if (!guard_is_on() || guard_is_away() || thread_is_borrowed())
 		return; /* the child of vfork closes its own copy of the descriptor; the table is its parent's */
 	if (guard_depth != 0) {
 		/* In a signal handler that interrupted us: the number changes hands, its connection is left alone. */
@@ -169,7 +169,7 @@ void engine_closing(int fd)
 
 void engine_closing_range(unsigned first, unsigned last)
 {
-	if (!guard_is_on() || thread_is_borrowed())
+	if (!guard_is_on() || guard_is_away() || thread_is_borrowed())
 		return;
 	for (int fd = fdtable_next(first, last); fd >= 0; fd = fdtable_next((unsigned)fd + 1, last)) {
 		engine_closing(fd);

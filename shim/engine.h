@@ -118,7 +118,7 @@ void engine_exiting(void);
 
 /* Before chroot, set*id, setgroups, prctl(PR_SET_SECCOMP), seccomp, landlock: make what must exist. */
 /* SANDBOX binds the calling thread and those it makes, SANDBOX_ALL (SECCOMP_FILTER_FLAG_TSYNC) the threads that there are, too. */
-enum identity_change { IDENTITY_ROOT, IDENTITY_USER, IDENTITY_SANDBOX, IDENTITY_SANDBOX_ALL, IDENTITY_NAMESPACE };
+enum identity_change { IDENTITY_ROOT, IDENTITY_USER, IDENTITY_SANDBOX, IDENTITY_NAMESPACE, IDENTITY_SANDBOX_ALL };
 void engine_identity_changing(enum identity_change change);
 /* After it succeeded. */
 void engine_identity_changed(enum identity_change change);

@@ -21,6 +21,14 @@ static inline bool guard_is_on(void)
 	return __builtin_expect(atomic_load_explicit(&guard_enabled, memory_order_relaxed), 1);
 }
 
+/* The depth of a thread of ours: its calls are not the program's, and its descriptors are numbers in another table. */
+#define GUARD_AWAY 0x10000u
+
+static inline bool guard_is_away(void)
+{
+	return guard_depth >= GUARD_AWAY;
+}
+
 static inline bool guard_enter(void)
 {
 	if (!guard_is_on() || guard_depth != 0)

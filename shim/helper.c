@@ -114,7 +114,7 @@ static void *helper_main(void *arg)
 	struct plugin plugin;
 	int r;
 
-	guard_depth = 1; /* for life */
+	guard_depth = GUARD_AWAY; /* for life */
 	atomic_store(&thread_id, (uint32_t)sys_gettid());
 	background_enter(config_is(config.traces_exporter, "console"), config_is(config.log_file, "stderr"));
 	r = prepare_plugin(&host, &plugin);
@@ -223,7 +223,7 @@ void helper_prepare(struct segment *segment)
 	wait_while(HELPER_STARTING, deadline);
 	if (atomic_load(&state) != HELPER_NONE)
 		return;
-	guard_depth = 1;
+	guard_depth = 1; /* the program's thread, doing our work */
 	prepare_plugin(&here, &plugin);
 	guard_depth = depth;
 }

@@ -88,9 +88,9 @@ static void *find_symbol(void *handle, const char *name)
  */
 static int open_flags(void)
 {
-	bool own_malloc = find_symbol(RTLD_DEFAULT, "malloc") != real_find("malloc");
+	bool deep = real_find("__asan_init") == NULL && !real_is_overridden("malloc");
 
-	return RTLD_NOW | RTLD_LOCAL | (real_find("__asan_init") == NULL && !own_malloc ? RTLD_DEEPBIND : 0);
+	return RTLD_NOW | RTLD_LOCAL | (deep ? RTLD_DEEPBIND : 0);
 }
 
 static const char *last_error(void)

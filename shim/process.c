@@ -212,6 +212,7 @@ static void before_fork(void)
 static void start_over(void)
 {
 	thread_after_fork();
+	conn_after_fork();
 	ids_after_fork();
 	helper_forget();
 	atomic_store(&threads, 0);

@@ -374,3 +374,10 @@ void *real_find(const char *name)
 	}
 	return search.address;
 }
+
+bool real_is_overridden(const char *name)
+{
+	struct search search = { .wanted = wanted_name(name) };
+
+	return dl_iterate_phdr(search_in_object, &search) && search.address != real_find(name);
+}

@@ -22,6 +22,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,6 +56,9 @@ extern struct real {
 void real_resolve(void);
 /* The default version of a libc function that we do not interpose, or NULL. Same properties. */
 void *real_find(const char *name);
+
+/* Does an object before libc define name, too? Then that definition is the one that programs and libraries call. */
+bool real_is_overridden(const char *name);
 
 /* What a name that nobody defines answers: -1 with ENOSYS. */
 long real_missing(void);

@@ -37,7 +37,8 @@ struct reading {
 	size_t base;           /* offset of the piece that is being parsed */
 	struct slice piece;
 	bool may_stamp;        /* the program has not seen these bytes yet, and no head of this read was stamped */
-	size_t insert_at;      /* where the stamp is to be inserted, once all is parsed; 0: nowhere */
+	bool inserting;        /* the stamp is to be inserted at insert_at, once all is parsed */
+	size_t insert_at;
 	uint8_t insert[STAMP_LEN];
 };
 
@@ -46,14 +47,14 @@ struct reading {
 static void rewrite_in_place(struct reading *r, struct exchange *e, const struct http1_event *ev)
 {
 	struct slice value = ev->head.kept[HTTP1_TRACEPARENT];
-	size_t from_end = ev->head.whole.len - (size_t)(value.p - ev->head.whole.p);
-	uint8_t *at;
+	size_t from_end = ev->head.whole.len - (size_t)(value.p - ev->head.whole.p), end = r->base + ev->used;
+	uint8_t text[TRACEPARENT_LEN];
 
 	/* A head that began in an earlier read: only what is in this one can still be changed. */
-	if (value.len != TRACEPARENT_LEN || from_end > ev->head_tail || !conn_is_socket(r->c, r->fd))
+	if (value.len != TRACEPARENT_LEN || from_end > end || !conn_is_socket(r->c, r->fd))
 		return;
-	at = (uint8_t *)(uintptr_t)r->piece.p + ev->used - from_end;
-	traceparent_format(at, e->context.trace_id, e->context.span_id, e->context.flags);
+	traceparent_format(text, e->context.trace_id, e->context.span_id, e->context.flags);
+	iov_copy_in(r->iov, r->iovcnt, end - from_end, text, sizeof(text));
 	e->stamped = true;
 	r->may_stamp = false;
 	stats_count(STAT_STAMP_REWRITTEN);
@@ -61,9 +62,9 @@ static void rewrite_in_place(struct reading *r, struct exchange *e, const struct
 
 static void plan_insertion(struct reading *r, struct exchange *e, const struct http1_event *ev)
 {
-	size_t blank_line = ev->head.whole.len - ev->head.blank;
+	size_t blank_line = ev->head.whole.len - ev->head.blank, end = r->base + ev->used;
 
-	if (ev->head.n_fields >= STAMP_FIELDS_MAX || r->iovcnt > STAMP_IOVECS_MAX || blank_line > ev->head_tail)
+	if (ev->head.n_fields >= STAMP_FIELDS_MAX || r->iovcnt > STAMP_IOVECS_MAX || blank_line > end)
 		return;
 	if (r->n + STAMP_LEN > iov_total(r->iov, r->iovcnt)) {
 		stats_count(STAT_STAMP_NO_ROOM);
@@ -71,7 +72,8 @@ static void plan_insertion(struct reading *r, struct exchange *e, const struct h
 	}
 	if (!conn_is_socket(r->c, r->fd))
 		return;
-	r->insert_at = r->base + ev->used - blank_line;
+	r->inserting = true;
+	r->insert_at = end - blank_line;
 	memcpy(r->insert, STAMP_NAME, sizeof(STAMP_NAME) - 1);
 	traceparent_format(r->insert + sizeof(STAMP_NAME) - 1, e->context.trace_id, e->context.span_id,
 			   e->context.flags);
@@ -259,7 +261,8 @@ static ssize_t received(int fd, const struct iovec *iov, int iovcnt, int flags, 
 	if (!c)
 		return n;
 	if (flags & (MSG_PEEK | MSG_OOB)) {
-		c->peeked = c->peeked || n > 0;
+		if ((flags & MSG_PEEK) && n > 0 && (size_t)n > c->peeked)
+			c->peeked = (size_t)n;
 		conn_leave(c);
 		return n;
 	}
@@ -271,16 +274,16 @@ static ssize_t received(int fd, const struct iovec *iov, int iovcnt, int flags, 
 
 	struct reading r = {.c = c, .fd = fd, .iov = iov, .iovcnt = iovcnt, .n = n > 0 ? (size_t)n : 0};
 
-	r.may_stamp = c->role == CONN_SERVER && !c->peeked;
+	r.may_stamp = c->role == CONN_SERVER && c->peeked == 0;
+	c->peeked -= r.n < c->peeked ? r.n : c->peeked;
 	if (n > 0 && !c->opaque) {
-		c->peeked = false;
 		if (flags & MSG_TRUNC)
 			conn_give_up(c); /* thrown away unseen */
 		if (c->role == CONN_CLIENT)
 			client_stimulated(c);
 		parse_all(&r);
 	}
-	if (r.insert_at) {
+	if (r.inserting) {
 		iov_open_gap(iov, iovcnt, r.insert_at, r.n, STAMP_LEN);
 		iov_copy_in(iov, iovcnt, r.insert_at, r.insert, STAMP_LEN);
 		n += (ssize_t)STAMP_LEN;
@@ -297,7 +300,7 @@ ssize_t engine_received(int fd, const struct iovec *iov, int iovcnt, int flags, 
 	if (kind == FD_UNKNOWN || (n < 0 && (errno_saved == EAGAIN || errno_saved == EINTR)))
 		return n;
 	if (!guard_enter()) {
-		if (n > 0 && guard_is_on()) {
+		if (n > 0 && guard_is_on() && !guard_is_away()) {
 			stats_count(STAT_REENTERED);
 			conn_missed(fd);
 		}

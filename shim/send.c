@@ -510,7 +510,7 @@ ssize_t engine_send(const struct sending *s)
 
 	if (!guard_enter()) {
 		n = s->plain(s);
-		if (n > 0 && guard_is_on())
+		if (n > 0 && guard_is_on() && !guard_is_away())
 			conn_missed(s->fd);
 		return n;
 	}

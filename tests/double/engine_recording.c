@@ -171,9 +171,8 @@ void engine_condition_waiting(void)
 	record("condition waiting\n");
 }
 
-void engine_timer_armed(int fd)
+void engine_executing(void)
 {
-	record("timer armed %d\n", fd);
 }
 
 static void *thread_start, *thread_arg;

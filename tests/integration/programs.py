@@ -5,6 +5,7 @@ always stopped."""
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -25,9 +26,15 @@ DEADLINE_S = 60  # for whatever must happen; nothing waits that long when all is
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port that nobody listens on, from below the range that outgoing connections get theirs from."""
+    while True:
+        port = random.randrange(10000, 32000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def wait_until(condition, what, deadline_s=DEADLINE_S):
@@ -42,10 +49,36 @@ def wait_until(condition, what, deadline_s=DEADLINE_S):
         time.sleep(0.02)
 
 
-def port_answers(port):
-    with socket.socket() as s:
-        s.settimeout(1)
-        return s.connect_ex(("127.0.0.1", port)) == 0
+def session_members(leader):
+    """The processes of a session: those that a program started here consists of."""
+    members = []
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[3]) == leader and fields[0] != "Z":
+            members.append(int(stat.parent.name))
+    return sorted(members)
+
+
+def sockets_on(port):
+    """The inodes of the sockets that listen on a port."""
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        rows = [line.split() for line in table.readlines()[1:]]
+    return {f"socket:[{row[9]}]" for row in rows if row[3] == "0A" and int(row[1].split(":")[1], 16) == port}
+
+
+def listens(leader, port):
+    """Does a process of the session listen on the port? Somebody else's server there would answer, too."""
+    wanted = sockets_on(port)
+    for pid in session_members(leader) if wanted else ():
+        try:
+            if any(os.readlink(link) in wanted for link in pathlib.Path(f"/proc/{pid}/fd").iterdir()):
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return False
 
 
 def clean_environment():
@@ -138,7 +171,7 @@ class Program:
         def ready():
             if self.process.poll() is not None:
                 raise RuntimeError(f"{self.name} ended with {self.process.returncode}: {self.stderr}{self.stdout}")
-            return port_answers(self.port)
+            return listens(self.pid, self.port)
         wait_until(ready, f"{self.name} to listen")
 
     def stop(self, deadline_s=DEADLINE_S):
@@ -194,8 +227,8 @@ def start_backend(workplace, *options, environment=None):
 def run_load(port, requests=None, connections=CONNECTIONS, *options):
     """Run the load generator. Its report (a dict); raises when it could not run."""
     argv = [APPS / "loadgen", "--port", port, "--requests", requests or REQUESTS, "--connections", connections,
-            *options]
-    done = subprocess.run([str(a) for a in argv], env=clean_environment(), capture_output=True, text=True, timeout=400,
+            "--timeout", DEADLINE_S, *options]
+    done = subprocess.run([str(a) for a in argv], env=clean_environment(), capture_output=True, text=True, timeout=2 * DEADLINE_S,
                           check=False)
     if done.returncode not in (0, 1) or not done.stdout:
         raise RuntimeError(f"loadgen: {done.returncode} {done.stderr}")

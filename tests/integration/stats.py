@@ -7,26 +7,17 @@ import subprocess
 import programs
 
 
-def session_members(program):
-    """The processes that a program consists of: those of its session."""
-    members = []
-    for stat in programs.pathlib.Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(fields[3]) == program.pid and fields[0] != "Z":
-            members.append(int(stat.parent.name))
-    return sorted(members)
-
-
-def segments(program, user=None):
-    """The segments that the program's processes write to. user: whose, when it is not ours."""
+def _all_segments(user):
     argv = ["setpriv", "--reuid", user, "--clear-groups"] if user else []
     done = subprocess.run([*argv, str(programs.AGENT), "stat", "--json"], capture_output=True, text=True, check=True,
                           env=programs.clean_environment())
-    members = set(session_members(program))
-    found = json.loads(done.stdout)["segments"]
+    return json.loads(done.stdout)["segments"]
+
+
+def segments(program, user=None):
+    """The segments that the program's processes write to: ours, and those of the user it changes to."""
+    members = set(programs.session_members(program.pid))
+    found = _all_segments(None) + (_all_segments(user) if user else [])
     return [s for s in found if members & {p["pid"] for p in s["processes"]}]
 
 

@@ -67,7 +67,7 @@ def _connections():
 
 def _descriptors_now(program):
     found = []
-    for pid in stats.session_members(program):
+    for pid in programs.session_members(program.pid):
         connections, links = _connections(), []
         try:
             for number in os.listdir(f"/proc/{pid}/fd"):
