@@ -287,13 +287,19 @@ static struct slice first_of_list(struct slice list)
 }
 
 /* By the Forwarded field if there is one, else by the older X-Forwarded-*. */
-static struct slice forwarded_or(const struct http1_head *head, const char *name, enum http1_field older)
+static struct slice forwarded_value(const struct http1_head *head, const char *name, enum http1_field older)
 {
 	struct slice value = SLICE_NONE;
 
 	if (head->n_kept[HTTP1_FORWARDED])
 		value = forwarded(head->kept[HTTP1_FORWARDED], name);
-	return value.p || !head->n_kept[older] ? value : first_of_list(head->kept[older]);
+	return value.p ? value : first_of_list(head->kept[older]);
+}
+
+/* Most requests have neither. */
+static inline struct slice forwarded_or(const struct http1_head *head, const char *name, enum http1_field older)
+{
+	return head->n_kept[HTTP1_FORWARDED] | head->n_kept[older] ? forwarded_value(head, name, older) : SLICE_NONE;
 }
 
 static void add_client_address(struct exchange *e, struct conn *c, const struct http1_head *head)

@@ -42,6 +42,8 @@ struct plan {
 	uint32_t block_cap;
 	uint8_t *gathered; /* the head, where it is not contiguous in the program's memory */
 	const uint8_t *flat; /* all of the program's bytes, where they were gathered as a whole; else NULL */
+	struct http1_head head;
+	size_t head_end;   /* where it ends in the program's bytes, if it is whole in the first of its iovecs; 0: it is not */
 };
 
 /* ---- planning ---- */
@@ -78,11 +80,10 @@ static bool in_head(const struct conn *c)
 }
 
 /*
- * The head that these bytes complete, if they do: in the program's memory where it is contiguous, else gathered. *ret_before:
- * bytes of it that are out already. Returns its length; 0: incomplete or not HTTP.
+ * The head that these bytes complete, if they do, to p->head: in the program's memory where it is contiguous, else gathered.
+ * *ret_before: bytes of it that are out already. False: incomplete or not HTTP.
  */
-static long find_head(struct conn *c, const struct sending *s, size_t skip, struct plan *p, struct http1_head *ret,
-		      size_t *ret_before)
+static bool find_head(struct conn *c, const struct sending *s, size_t skip, struct plan *p, size_t *ret_before)
 {
 	const struct iovec *first = &s->iov[0];
 	uint32_t cap;
@@ -92,22 +93,23 @@ static long find_head(struct conn *c, const struct sending *s, size_t skip, stru
 	*ret_before = c->out.carry_len;
 	if (c->out.carry_len == 0 && first->iov_len > skip) {
 		len = http1_parse_head(slice((const uint8_t *)first->iov_base + skip, first->iov_len - skip),
-				       HTTP1_REQUEST, ret);
-		if (len > 0 || len < 0 || s->iovcnt == 1)
-			return len;
+				       HTTP1_REQUEST, &p->head);
+		p->head_end = len > 0 ? skip + (size_t)len : 0;
+		if (len != 0 || s->iovcnt == 1)
+			return len > 0;
 	}
 	total = iov_total(s->iov, s->iovcnt) - skip;
 	if (total > HTTP1_MAX_HEAD - c->out.carry_len)
 		total = HTTP1_MAX_HEAD - c->out.carry_len;
 	p->gathered = block_take(c->out.carry_len + total, &cap);
 	if (!p->gathered)
-		return 0;
+		return false;
 	if (c->out.carry_len)
 		memcpy(p->gathered, c->out.carry, c->out.carry_len);
 	n = iov_copy_out(s->iov, s->iovcnt, skip, p->gathered + c->out.carry_len, total);
 	if (skip == 0 && n == iov_total(s->iov, s->iovcnt))
 		p->flat = p->gathered + c->out.carry_len;
-	return http1_parse_head(slice(p->gathered, c->out.carry_len + n), HTTP1_REQUEST, ret);
+	return http1_parse_head(slice(p->gathered, c->out.carry_len + n), HTTP1_REQUEST, &p->head) > 0;
 }
 
 static void plan_edits(struct conn *c, const struct sending *s, size_t skip, const struct http1_head *head,
@@ -155,7 +157,6 @@ static bool can_edit(const struct sending *s, const struct plan *p)
 /* Look at what the program is about to send; fill in pieces if it is to be edited (p->n > 0). */
 static void make_plan(struct conn *c, const struct sending *s, struct plan *p)
 {
-	struct http1_head head;
 	struct exchange *e;
 	size_t before;
 
@@ -166,10 +167,10 @@ static void make_plan(struct conn *c, const struct sending *s, struct plan *p)
 
 	size_t skip = c->preface_left;
 
-	if (skip >= iov_total(s->iov, s->iovcnt) || find_head(c, s, skip, p, &head, &before) <= 0)
+	if (skip >= iov_total(s->iov, s->iovcnt) || !find_head(c, s, skip, p, &before))
 		return;
 	if (!c->begun) {
-		e = client_request(c, &head, clock_monotonic_ns(), &c->edit_this);
+		e = client_request(c, &p->head, clock_monotonic_ns(), &c->edit_this);
 		if (!e)
 			return;
 		c->begun = true;
@@ -178,7 +179,7 @@ static void make_plan(struct conn *c, const struct sending *s, struct plan *p)
 	}
 	e = c->pending ? exchange_at(c->pending) : NULL;
 	if (e && c->edit_this && can_edit(s, p) && conn_is_socket(c, s->fd))
-		plan_edits(c, s, skip, &head, before, e, p);
+		plan_edits(c, s, skip, &p->head, before, e, p);
 }
 
 /* Owed bytes go first; if nothing else is edited, the program's follow as they are. */
@@ -303,6 +304,13 @@ static void response_is_over(struct conn *c)
 	server_response_done(c, c->out.body_bytes);
 }
 
+static void request_head_is_out(struct conn *c)
+{
+	c->begun = false;
+	c->pending = 0;
+	c->message_sent = 0;
+}
+
 static void on_sent_event(struct conn *c, const struct http1_event *ev)
 {
 	if (c->role == CONN_SERVER) {
@@ -317,9 +325,7 @@ static void on_sent_event(struct conn *c, const struct http1_event *ev)
 
 		if (!c->begun) /* a pipelined request behind another one in the same send: too late to edit */
 			(void)client_request(c, &ev->head, clock_monotonic_ns(), &edit);
-		c->begun = false;
-		c->pending = 0;
-		c->message_sent = 0;
+		request_head_is_out(c);
 	} else if (ev->type == HTTP1_END) {
 		client_request_done(c, c->out.body_bytes);
 	}
@@ -352,8 +358,8 @@ static void follow(struct conn *c, struct slice bytes)
 	}
 }
 
-/* The first told bytes of the program are out. */
-static void follow_all(struct conn *c, const struct sending *s, size_t told)
+/* The first told bytes of the program are out; those up to `from`, in the first iovec, have been followed. */
+static void follow_all(struct conn *c, const struct sending *s, size_t from, size_t told)
 {
 	for (int i = 0; i < s->iovcnt && told > 0 && !c->opaque; i++) {
 		size_t len = s->iov[i].iov_len < told ? s->iov[i].iov_len : told;
@@ -361,8 +367,10 @@ static void follow_all(struct conn *c, const struct sending *s, size_t told)
 
 		told -= len;
 		c->preface_left -= (uint32_t)skip;
-		if (len > skip)
+		skip += from;
+		if (len > skip || from > 0)
 			follow(c, slice((const uint8_t *)s->iov[i].iov_base + skip, len - skip));
+		from = 0;
 	}
 }
 
@@ -421,7 +429,20 @@ static void sent(struct conn *c, const struct sending *s, ssize_t n, int error)
 	if (n < 0)
 		stream_failed(c, error);
 	else
-		follow_all(c, s, (size_t)n);
+		follow_all(c, s, 0, (size_t)n);
+}
+
+/* The head that was parsed before it went out is not parsed again. */
+static void sent_request(struct conn *c, const struct sending *s, const struct plan *p, ssize_t n, int error)
+{
+	if (n < 0 || p->head_end == 0 || (size_t)n < p->head_end || !c->begun) {
+		sent(c, s, n, error);
+		return;
+	}
+	c->preface_left = 0;
+	http1_pass_head(&c->out, &p->head);
+	request_head_is_out(c);
+	follow_all(c, s, p->head_end, (size_t)n);
 }
 
 /* Nothing to look at before: c is entered, and left on return. */
@@ -448,16 +469,16 @@ static ssize_t send_response(struct conn *c, const struct sending *s, fd_word wo
 /* c is entered, and left on return. */
 static ssize_t send_request(struct conn *c, const struct sending *s, fd_word word)
 {
+	struct plan plan;
 	bool again = false;
 	ssize_t n;
 	int error;
 
 	do {
-		struct plan plan;
-
 		plan.n = 0;
 		plan.block = plan.gathered = NULL;
 		plan.flat = NULL;
+		plan.head_end = 0;
 		stream_settle_ownership(c);
 		make_plan(c, s, &plan);
 		plan_owed(c, s, &plan);
@@ -473,7 +494,7 @@ static ssize_t send_request(struct conn *c, const struct sending *s, fd_word wor
 		c->sending = false;
 	} while (again && !c->opaque);
 	if (!c->opaque)
-		sent(c, s, n, error);
+		sent_request(c, s, &plan, n, error);
 	conn_leave(c);
 	errno = error;
 	return n;

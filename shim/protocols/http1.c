@@ -130,6 +130,15 @@ static void after_response_head(struct http1_stream *s, const struct http1_head 
 	}
 }
 
+void http1_pass_head(struct http1_stream *s, const struct http1_head *head)
+{
+	s->lines_before = 0;
+	if (s->kind == HTTP1_REQUEST)
+		after_request_head(s, head);
+	else
+		after_response_head(s, head);
+}
+
 static int head_is_complete(struct http1_stream *s, struct http1_event *ret, size_t used, bool in_input, size_t tail)
 {
 	ret->type = HTTP1_HEAD;
@@ -137,11 +146,7 @@ static int head_is_complete(struct http1_stream *s, struct http1_event *ret, siz
 	ret->payload = 0;
 	ret->head_in_input = in_input;
 	ret->head_tail = tail;
-	s->lines_before = 0;
-	if (s->kind == HTTP1_REQUEST)
-		after_request_head(s, &ret->head);
-	else
-		after_response_head(s, &ret->head);
+	http1_pass_head(s, &ret->head);
 	return 0;
 }
 

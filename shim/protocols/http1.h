@@ -110,6 +110,9 @@ void http1_start(struct http1_stream *s, enum http1_kind kind);
  */
 int http1_feed(struct http1_stream *s, struct slice in, struct http1_event *ret);
 
+/* Between messages (http1_is_idle()): the next bytes are this head, parsed already, whole. Continue behind it. */
+void http1_pass_head(struct http1_stream *s, const struct http1_head *head);
+
 /* What the next response head answers: HEAD has no body; a 2xx to CONNECT starts a tunnel. */
 void http1_expect(struct http1_stream *s, bool answers_head, bool answers_connect);
 /* The peer closed its side. HTTP1_END if that ends the message (until-close body), HTTP1_MORE if between messages;
