@@ -281,6 +281,8 @@ static bool by_elimination(struct thread *t, struct conn *c, const struct reques
 	struct answer thread = ask(by_thread(t, &h5), h5, evidence);
 	struct answer opener = ask(by_opener(c, &h6), h6, evidence);
 
+	if (process_is_blind())
+		return false; /* what is not seen could be the cause */
 	if (connect_drives(t, c)) {
 		/* What was read in this window is not what drives this request, unless it opened the connection, too. */
 		stimulus.known = stimulus.known && opener.known && handle_equal(h4, h6);
@@ -363,7 +365,7 @@ bool rules_opener(struct thread *t, struct handle *ret, enum evidence *ret_rule)
 	struct handle h4 = HANDLE_NONE, h5 = HANDLE_NONE;
 	bool stimulus = by_stimulus(t, &h4), thread = by_thread(t, &h5);
 
-	if (!stimulus && !thread)
+	if (process_is_blind() || (!stimulus && !thread))
 		return false;
 	if (stimulus && thread && !handle_equal(h4, h5))
 		return false;
