@@ -224,12 +224,14 @@ static void start_over(void)
 	atomic_store(&leaving, false);
 	atomic_store(&forked, true);
 	atomic_store(alive_here, 1);
-	if (atomic_load(&segment_state) != SEGMENT_READY)
+	if (atomic_load(&segment_state) != SEGMENT_READY) {
 		atomic_store(&segment_state, SEGMENT_NONE);
-	else if (segment_join(segment()) == 0)
+		stats_move(NULL); /* what was counted before is the parent's to report */
+	} else if (segment_join(segment()) == 0) {
 		count_in_segment();
-	else
+	} else {
 		stats_move(NULL);
+	}
 }
 
 static void after_fork_in_child(void)
