@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "shim/forwarder.h"
 #include "shim/config.h"
 #include "shim/engine.h"
 #include "shim/filter.h"
@@ -502,7 +503,7 @@ static void head_and_connect(void **state)
 	assert_int_equal(spans_count(), 2);
 }
 
-static void zerocopy_and_long_vectors_go_as_they_are(void **state)
+static void zerocopy_goes_as_it_is_and_long_vectors_are_edited(void **state)
 {
 	struct link l = hook_connect();
 	struct iovec iov[17];
@@ -516,9 +517,6 @@ static void zerocopy_and_long_vectors_go_as_they_are(void **state)
 	for (int i = 0; i < 17; i++)
 		iov[i] = (struct iovec){(char *)(uintptr_t)REQUEST + i, i < 16 ? 1 : strlen(REQUEST) - 16};
 	assert_int_equal(hook_writev(l.ours, iov, 17), strlen(REQUEST));
-	(void)peer_reads(&l, got, sizeof(got));
-	assert_string_equal(got, REQUEST);
-	assert_int_equal(hook_writev(l.ours, (struct iovec[]){{iov[0].iov_base, 16}, iov[16]}, 2), strlen(REQUEST));
 	(void)peer_reads(&l, got, sizeof(got));
 	assert_injected(got, REQUEST);
 	call_end(&l);
@@ -594,6 +592,7 @@ static void an_ambiguous_traceparent_stays(void **state)
 
 	(void)state;
 	config.stamp = "off";
+	forwarder_start();
 	hook_waited(epfd, -1, 1);
 	serve_begin(&a, sent);
 	serve_begin(&b, sent);
@@ -630,7 +629,7 @@ int main(void)
 		TEST(a_preface_goes_before_the_head, up),
 		TEST(of_pipelined_requests_the_first_is_edited, up),
 		TEST(head_and_connect, up),
-		TEST(zerocopy_and_long_vectors_go_as_they_are, up),
+		TEST(zerocopy_goes_as_it_is_and_long_vectors_are_edited, up),
 		TEST(zerocopy_after_a_cut_off_line, up),
 		TEST(only_named_destinations_get_headers, up_limited),
 		TEST(signed_heads_go_as_they_are, up),

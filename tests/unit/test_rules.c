@@ -254,10 +254,13 @@ static void a_new_loop_waits_for_one_event(void **state)
 	assert_int_equal(engine_wait_begin(epfd, 64), 1);
 	engine_wait_end(epfd, NULL, 1);
 	serve_begin(&a, REQUEST);
-	/* Only a look, with work queued for one request: told once that there is nothing. */
+	/* Only a look, with work queued: told that there is nothing, a bounded number of times. */
+	for (int i = 0; i < 32; i++) {
+		engine_waiting_at_most(0);
+		assert_int_equal(engine_wait_begin(epfd, 64), 0);
+		engine_wait_end(epfd, NULL, 0);
+	}
 	engine_waiting_at_most(0);
-	assert_int_equal(engine_wait_begin(epfd, 64), 0);
-	engine_wait_end(epfd, NULL, 0);
 	assert_int_equal(engine_wait_begin(epfd, 64), 1);
 	engine_wait_end(epfd, NULL, 0);
 	serve_end(&a);

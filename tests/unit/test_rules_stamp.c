@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "shim/forwarder.h"
 #include "shim/config.h"
 #include "shim/engine.h"
 #include "shim/thread.h"
@@ -242,6 +243,7 @@ static void what_could_not_be_stamped_is_known_by_its_parent(void **state)
 
 	(void)state;
 	config.stamp = "off";
+	forwarder_start();
 	hook_waited(hook_epoll(), -1, 2);
 	serve_begin(&a, TRACED);
 	serve_begin(&b, REQUEST);
@@ -261,6 +263,7 @@ static void several_of_one_parent_are_told_apart_by_other_rules(void **state)
 
 	(void)state;
 	config.stamp = "off";
+	forwarder_start();
 	hook_waited(epfd, -1, 1);
 	serve_begin(&a, TRACED);
 	hook_waited(epfd, -1, 1);
@@ -281,6 +284,7 @@ static void another_than_those_named_is_not_the_parent(void **state)
 
 	(void)state;
 	config.stamp = "off";
+	forwarder_start();
 	hook_waited(epfd, -1, 2);
 	serve_begin(&a, TRACED);
 	serve_begin(&b, TRACED);
