@@ -43,28 +43,31 @@ static inline __m128i load(const uint8_t *p)
 }
 #endif
 
+static inline bool is_special(uint8_t c, bool with_blanks)
+{
+	return is_control(c) || (with_blanks && is_blank(c));
+}
+
 /* The first control character (with_blanks: or blank) from p on, or the end. Tab is a blank. */
 static inline const uint8_t *find_special(const uint8_t *p, struct text t, bool with_blanks)
 {
 #ifdef __SSE2__
-	while (t.end - t.start >= 16 && p < t.end) {
-		bool last = t.end - p < 16;
-		unsigned mask = suspects(load(last ? t.end - 16 : p), with_blanks ? 0x21 : 0x20);
+	char limit = with_blanks ? 0x21 : 0x20;
+	unsigned mask;
 
-		if (last)
-			mask >>= 16 - (t.end - p);
-		for (; mask; mask &= mask - 1) {
-			const uint8_t *at = p + __builtin_ctz(mask);
-
-			if (is_control(*at) || (with_blanks && is_blank(*at)))
-				return at;
-		}
-		if (last)
-			return t.end;
-		p += 16;
+	for (; t.end - p >= 16; p += 16) {
+		for (mask = suspects(load(p), limit); mask; mask &= mask - 1)
+			if (is_special(p[__builtin_ctz(mask)], with_blanks))
+				return p + __builtin_ctz(mask);
+	}
+	if (t.end - t.start >= 16 && p < t.end) {
+		for (mask = suspects(load(t.end - 16), limit) >> (16 - (t.end - p)); mask; mask &= mask - 1)
+			if (is_special(p[__builtin_ctz(mask)], with_blanks))
+				return p + __builtin_ctz(mask);
+		return t.end;
 	}
 #endif
-	while (p < t.end && !is_control(*p) && !(with_blanks && is_blank(*p)))
+	while (p < t.end && !is_special(*p, with_blanks))
 		p++;
 	return p;
 }
@@ -72,6 +75,10 @@ static inline const uint8_t *find_special(const uint8_t *p, struct text t, bool 
 /* stop is what find_special() found. 0: the input ends before the line does; -EPROTO: a control character within. */
 static inline int end_line(const uint8_t *stop, const uint8_t *end, const uint8_t **ret_next)
 {
+	if (end - stop >= 2 && stop[0] == '\r' && stop[1] == '\n') {
+		*ret_next = stop + 2;
+		return 1;
+	}
 	if (stop == end || (*stop == '\r' && stop + 1 == end))
 		return 0;
 	if (*stop == '\r')
@@ -141,6 +148,25 @@ static bool parse_status_line(struct slice line, struct http1_head *ret)
 
 /* ---- fields ---- */
 
+#define LOWER 0x2020202020202020u
+
+/* text in lower case: letters, digits and hyphens, which the bit that lowers letters leaves alone, and which it makes of nothing
+ * else that a name may hold. name.len is len already. */
+static inline __attribute__((always_inline)) bool name_is(const uint8_t *name, const char *text, size_t len)
+{
+	uint64_t a = 0, b = 0, first = 0, last = 0;
+	size_t width = len >= 8 ? 8 : len >= 4 ? 4 : 2;
+
+	memcpy(&a, name, width);
+	memcpy(&b, name + len - width, width);
+	memcpy(&first, text, width);
+	memcpy(&last, text + len - width, width);
+	if ((a | (LOWER >> (64 - 8 * width))) != first || (b | (LOWER >> (64 - 8 * width))) != last)
+		return false;
+	return len <= 16 || (name[8] | 0x20) == text[8]; /* the longest has 17: the two words leave one out */
+}
+
+#define IS(literal) name_is(name.p, literal, sizeof(literal) - 1)
 /* A field's name, which a colon ends. 0: there is none, or a blank, control character or byte above 126 stands in it. */
 static inline size_t name_length(const uint8_t *p, const uint8_t *end)
 {
@@ -164,11 +190,12 @@ static inline size_t name_length(const uint8_t *p, const uint8_t *end)
 	return p < end && *p == ':' ? (size_t)(p - start) : 0;
 }
 
-static struct slice trimmed(const uint8_t *p, const uint8_t *end)
+/* Without surrounding blanks. There are no other control characters in a line. */
+static inline struct slice trimmed(const uint8_t *p, const uint8_t *end)
 {
-	while (p < end && is_blank(*p))
+	while (p < end && *p <= ' ')
 		p++;
-	while (end > p && is_blank(end[-1]))
+	while (end > p && end[-1] <= ' ')
 		end--;
 	return slice(p, (size_t)(end - p));
 }
@@ -219,12 +246,15 @@ static bool parse_transfer_encoding(struct http1_head *head, bool *coded, struct
 
 static void parse_connection(struct http1_head *head, struct slice list)
 {
-	struct slice option;
+	struct slice name;
 
-	while (next_element(&list, &option)) {
-		head->connection_close |= slice_is_nocase(option, "close", 5);
-		head->connection_keep_alive |= slice_is_nocase(option, "keep-alive", 10);
-		head->connection_upgrade |= slice_is_nocase(option, "upgrade", 7);
+	while (next_element(&list, &name)) {
+		if (name.len == 10)
+			head->connection_keep_alive |= IS("keep-alive");
+		else if (name.len == 5)
+			head->connection_close |= IS("close");
+		else if (name.len == 7)
+			head->connection_upgrade |= IS("upgrade");
 	}
 }
 
@@ -266,23 +296,6 @@ static void keep(struct http1_head *head, enum http1_field field, struct slice v
 		head->n_kept[field]++;
 }
 
-#define LOWER 0x2020202020202020u
-
-/* text in lower case: letters, digits and hyphens, which the bit that lowers letters leaves alone, and which it makes of nothing
- * else that a name may hold. name.len is len already. */
-static inline __attribute__((always_inline)) bool name_is(const uint8_t *name, const char *text, size_t len)
-{
-	uint64_t a = 0, b = 0, first = 0, last = 0;
-	size_t width = len >= 8 ? 8 : len >= 4 ? 4 : 2;
-
-	memcpy(&a, name, width);
-	memcpy(&b, name + len - width, width);
-	memcpy(&first, text, width);
-	memcpy(&last, text + len - width, width);
-	return ((a | (LOWER >> (64 - 8 * width))) == first) && ((b | (LOWER >> (64 - 8 * width))) == last);
-}
-
-#define IS(literal) name_is(name.p, literal, sizeof(literal) - 1)
 #define KEEP_IF(literal, field)                   \
 	do {                                      \
 		if (IS(literal))                  \
@@ -371,11 +384,23 @@ static long finish(struct http1_head *ret, bool coded, const uint8_t *start, con
 	return (long)ret->whole.len;
 }
 
+_Static_assert(HTTP1_N_KEPT % 4 == 0, "cleared by fours");
+
 static void clear(struct http1_head *ret, enum http1_kind kind)
 {
-	memset(ret, 0, sizeof(*ret));
 	ret->kind = kind;
+	ret->minor = 0;
+	ret->status = 0;
+	ret->method = ret->target = ret->whole = SLICE_NONE;
+	ret->blank = 0;
+	ret->n_fields = 0;
+	/* In pieces that compilers store as vectors: string instructions take long to start. */
+	for (int i = 0; i < HTTP1_N_KEPT; i += 4)
+		memset(&ret->kept[i], 0, 4 * sizeof(ret->kept[0]));
+	memset(ret->n_kept, 0, sizeof(ret->n_kept));
 	ret->content_length = -1;
+	ret->chunked = ret->connection_close = ret->connection_keep_alive = ret->connection_upgrade = false;
+	ret->upgrade = ret->expect_continue = ret->signs_context = false;
 }
 
 /*
