@@ -7,6 +7,7 @@
 #include "shim/blocks.h"
 #include "shim/clock.h"
 #include "shim/config.h"
+#include "shim/http_attributes.h"
 #include "shim/ownership.h"
 #include "shim/pool.h"
 #include "shim/stats.h"
@@ -238,8 +239,7 @@ static const char *error_of_close(const struct conn *c)
 	return c->peer_gone ? "connection_closed" : "cancelled";
 }
 
-/* A body that lasts until the connection closes ends here, and with it the exchange: that is no failure. */
-static void finish_until_close(struct conn *c)
+void conn_finish_answered(struct conn *c)
 {
 	struct exchange *e = conn_oldest(c);
 	struct http1_event event;
@@ -249,11 +249,14 @@ static void finish_until_close(struct conn *c)
 
 	struct http1_stream *response = c->role == CONN_SERVER ? &c->out : &c->in;
 
-	if (response->framing == HTTP1_TUNNEL ||
+	if (e->response_done || response->framing == HTTP1_TUNNEL ||
 	    (http1_eof(response, &event) == 0 && event.type == HTTP1_END)) {
 		conn_pop(c);
 		if (e->role == EXCHANGE_CLIENT)
 			exchange_outstanding(e->waiter, -1);
+		if (!e->response_done)
+			e->response_bytes = response->body_bytes;
+		http_describe_sizes(e);
 		if (is_ours_to_end(e))
 			exchange_end(e, clock_monotonic_ns(), c->error);
 		else
@@ -264,7 +267,7 @@ static void finish_until_close(struct conn *c)
 static void end_entered(struct conn *c)
 {
 	if (!c->opaque) {
-		finish_until_close(c);
+		conn_finish_answered(c);
 		conn_end_exchanges(c, error_of_close(c));
 		conn_release_opener(c);
 	}
@@ -356,7 +359,7 @@ static void end_connection_of(struct exchange *e, uint64_t now_ns)
 	(void)now_ns;
 	if (!e->connection || !lock(c))
 		return;
-	finish_until_close(c);
+	conn_finish_answered(c);
 	conn_end_exchanges(c, error_of_close(c));
 	conn_leave(c);
 }
@@ -372,7 +375,7 @@ static void give_up_if_older(struct exchange *e, uint64_t born_before)
 
 	if (e->start_ns >= born_before || !e->connection || !lock(c))
 		return;
-	if (exchange_is_open(exchange_handle(e)) && e->start_ns < born_before) {
+	if (exchange_is_open(exchange_handle(e)) && e->connection == conn_slot(c) && e->start_ns < born_before) {
 		conn_end_exchanges(c, "timeout");
 		conn_give_up(c);
 	}

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <limits.h>
 
-#include "shim/clock.h"
 #include "shim/conn.h"
 #include "shim/engine.h"
 #include "shim/loop.h"
@@ -202,18 +201,14 @@ static void shut_down(int fd, int how)
 {
 	fd_word word;
 	struct conn *c = how == SHUT_RD ? NULL : conn_enter(fd, &word);
-	struct http1_event event;
 	struct exchange *e;
 
 	if (!c)
 		return;
 	/* A response that lasts until the connection closes is complete once we say that nothing follows. */
 	e = conn_oldest(c);
-	if (c->role == CONN_SERVER && e && e->answered_head && !e->shared && c->out.framing == HTTP1_UNTIL_CLOSE &&
-	    http1_eof(&c->out, &event) == 0 && event.type == HTTP1_END) {
-		conn_pop(c);
-		exchange_end(e, clock_monotonic_ns(), NULL);
-	}
+	if (c->role == CONN_SERVER && e && e->answered_head && !e->shared && c->out.framing == HTTP1_UNTIL_CLOSE)
+		conn_finish_answered(c);
 	conn_leave(c);
 }
 

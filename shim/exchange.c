@@ -41,13 +41,6 @@ uint32_t exchange_open_generation(uint32_t slot)
 	return atomic_load_explicit(&exchange_at(slot)->open_generation, memory_order_acquire);
 }
 
-struct handle exchange_handle(const struct exchange *e)
-{
-	uint32_t slot = pool_slot(e);
-
-	return (struct handle){slot, pool_generation(&exchanges, slot)};
-}
-
 struct exchange *exchange_of(struct handle h)
 {
 	return exchange_is_open(h) ? exchange_at(h.slot) : NULL;
@@ -85,6 +78,7 @@ struct exchange *exchange_begin(enum exchange_role role)
 	memset((char *)e + sizeof(e->open_generation), 0,
 	       offsetof(struct exchange, baggage) - sizeof(e->open_generation));
 	e->role = (uint8_t)role;
+	e->context.exchange = (struct handle){slot, gen};
 	atomic_store_explicit(&e->open_generation, gen + 1, memory_order_release);
 	if (role == EXCHANGE_SERVER)
 		atomic_fetch_add_explicit(&open_servers, 1, memory_order_relaxed);
@@ -93,9 +87,6 @@ struct exchange *exchange_begin(enum exchange_role role)
 
 void exchange_identify(struct exchange *e, const struct context *parent)
 {
-	struct handle self = exchange_handle(e);
-
-	e->context.exchange = self;
 	if (parent) {
 		memcpy(e->context.trace_id, parent->trace_id, 16);
 		e->context.flags = parent->flags & TRACE_FLAG_RANDOM;
@@ -103,7 +94,7 @@ void exchange_identify(struct exchange *e, const struct context *parent)
 		ids_new_trace(e->context.trace_id);
 		e->context.flags = TRACE_FLAG_RANDOM;
 	}
-	ids_new_span(e->context.span_id, self);
+	ids_new_span(e->context.span_id, exchange_handle(e));
 	if (sampler_wants(parent, e->context.trace_id))
 		e->context.flags |= TRACE_FLAG_SAMPLED;
 }
@@ -191,7 +182,7 @@ static void release(struct exchange *e)
 {
 	leave_counts(e);
 	atomic_store_explicit(&e->open_generation, 0, memory_order_release);
-	pool_give(&exchanges, pool_slot(e));
+	pool_give(&exchanges, exchange_handle(e).slot);
 }
 
 void exchange_discard(struct exchange *e)

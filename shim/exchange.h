@@ -79,7 +79,10 @@ static inline bool exchange_is_open(struct handle h)
 struct exchange *exchange_begin(enum exchange_role role);
 /* Give it its context: the parent's trace (NULL: a new one), an id of its own, the sampler's decision. */
 void exchange_identify(struct exchange *e, const struct context *parent);
-struct handle exchange_handle(const struct exchange *e);
+static inline struct handle exchange_handle(const struct exchange *e)
+{
+	return e->context.exchange;
+}
 /* The exchange of a handle if it is still open, else NULL. The answer may be outdated at once. */
 struct exchange *exchange_of(struct handle h);
 /* The open exchange that a span id of ours names, or NULL: generation, id and trace must match. */

@@ -226,9 +226,8 @@ static void add_peer(struct exchange *e, struct conn *c)
 	const struct endpoint *peer = conn_peer(c);
 	struct slice text = conn_peer_text(c);
 
-	if (text.len == 0)
-		return;
-	span_string(e, ATTR_NETWORK_PEER_ADDRESS, text);
+	if (text.len > 0)
+		span_string(e, ATTR_NETWORK_PEER_ADDRESS, text);
 	if (peer->port)
 		span_int(e, ATTR_NETWORK_PEER_PORT, peer->port);
 	if (peer->family == 1)
@@ -287,13 +286,19 @@ static struct slice first_of_list(struct slice list)
 }
 
 /* By the Forwarded field if there is one, else by the older X-Forwarded-*. */
-static struct slice forwarded_or(const struct http1_head *head, const char *name, enum http1_field older)
+static struct slice forwarded_value(const struct http1_head *head, const char *name, enum http1_field older)
 {
 	struct slice value = SLICE_NONE;
 
 	if (head->n_kept[HTTP1_FORWARDED])
 		value = forwarded(head->kept[HTTP1_FORWARDED], name);
-	return value.p || !head->n_kept[older] ? value : first_of_list(head->kept[older]);
+	return value.p ? value : first_of_list(head->kept[older]);
+}
+
+/* Most requests have neither. */
+static inline struct slice forwarded_or(const struct http1_head *head, const char *name, enum http1_field older)
+{
+	return head->n_kept[HTTP1_FORWARDED] | head->n_kept[older] ? forwarded_value(head, name, older) : SLICE_NONE;
 }
 
 static void add_client_address(struct exchange *e, struct conn *c, const struct http1_head *head)
@@ -369,8 +374,21 @@ void http_describe_server(struct exchange *e, struct conn *c, const struct http1
 
 /* ---- client ---- */
 
+/* An address as it stands in a URL (RFC 3986 section 3.2.2). */
+static struct slice address_in_url(const struct endpoint *peer, char text[ENDPOINT_TEXT + 2])
+{
+	size_t n = endpoint_text(peer, text + 1);
+
+	if (peer->family != 6)
+		return slice(text + 1, n);
+	text[0] = '[';
+	text[n + 1] = ']';
+	return slice(text, n + 2);
+}
+
 void http_describe_client(struct exchange *e, struct conn *c, const struct http1_head *head)
 {
+	char text[ENDPOINT_TEXT + 2];
 	struct slice authority, host;
 	struct target target;
 	uint16_t port = 0;
@@ -383,7 +401,7 @@ void http_describe_client(struct exchange *e, struct conn *c, const struct http1
 		    : target.authority.p	? target.authority
 						: head->kept[HTTP1_HOST];
 	if (!authority.p || authority.len == 0)
-		authority = conn_peer_text(c);
+		authority = address_in_url(conn_peer(c), text);
 	http_split_host(authority, &host, &port);
 	if (e->method != METHOD_CONNECT)
 		add_full_url(e, &target, authority);

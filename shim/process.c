@@ -221,6 +221,7 @@ static void start_over(void)
 	atomic_store(alive_here, 1);
 	if (atomic_load(&segment_state) != SEGMENT_READY) {
 		atomic_store(&segment_state, SEGMENT_NONE);
+		stats_move(NULL); /* what was counted before is the parent's to report */
 		return;
 	}
 	/* Where the table is full this child counts under its parent's entry. */

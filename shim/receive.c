@@ -39,6 +39,7 @@ struct reading {
 	bool may_stamp;        /* the program has not seen these bytes yet, and no head of this read was stamped */
 	bool inserting;        /* the stamp is to be inserted at insert_at, once all is parsed */
 	size_t insert_at;
+	uint64_t begun_ns;     /* when the last request of this read began; 0: none did */
 	uint8_t insert[STAMP_LEN];
 };
 
@@ -104,6 +105,7 @@ static void on_request_event(struct reading *r, const struct http1_event *ev)
 	if (ev->type == HTTP1_HEAD) {
 		uint64_t now = clock_monotonic_ns();
 
+		r->begun_ns = now;
 		e = server_request(c, &ev->head, now);
 		if (e)
 			stamp(r, e, ev);
@@ -289,6 +291,8 @@ static ssize_t received(int fd, const struct iovec *iov, int iovcnt, int flags, 
 		n += (ssize_t)STAMP_LEN;
 	}
 	conn_leave(c);
+	if (r.begun_ns)
+		conn_sweep(r.begun_ns);
 	return n;
 }
 

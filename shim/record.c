@@ -84,38 +84,24 @@ bool items_valid(const uint8_t *items, uint32_t len)
 
 void record_begin(struct record_builder *b, void *memory, uint32_t cap)
 {
-	b->record = memory;
 	/* The size is a multiple of 8: what cap has beyond one cannot be used. */
-	b->cap = (cap > RECORD_MAX_BYTES ? RECORD_MAX_BYTES : cap) & ~7u;
+	cap = (cap > RECORD_MAX_BYTES ? RECORD_MAX_BYTES : cap) & ~7u;
+	b->record = memory;
+	b->at = record_items(b->record);
+	b->end = (uint8_t *)memory + cap;
 	memset(b->record, 0, sizeof(*b->record));
 	b->record->version = RECORD_VERSION;
 }
 
-static void count_dropped(struct record *r)
+void record_leave_out(struct record_builder *b)
 {
-	if (r->dropped_attrs != UINT16_MAX)
-		r->dropped_attrs++;
-}
-
-/* Where the len payload bytes of a new item go; NULL: it does not fit, which is counted. */
-static inline uint8_t *new_item(struct record_builder *b, enum record_item_type type, unsigned key, size_t len)
-{
-	struct record *r = b->record;
-	uint8_t *at = record_items(r) + r->items_len;
-	struct record_item item = {.type = (uint8_t)type, .key = (uint8_t)key, .len = (uint16_t)len};
-
-	if (len > UINT16_MAX || b->cap - sizeof(*r) - r->items_len < sizeof(item) + len) {
-		count_dropped(r);
-		return NULL;
-	}
-	memcpy(at, &item, sizeof(item));
-	r->items_len += (uint32_t)(sizeof(item) + len);
-	return at + sizeof(item);
+	if (b->record->dropped_attrs != UINT16_MAX)
+		b->record->dropped_attrs++;
 }
 
 void record_add(struct record_builder *b, enum record_item_type type, uint8_t key, const void *bytes, size_t len)
 {
-	uint8_t *at = new_item(b, type, key, len);
+	uint8_t *at = record_room(b, type, key, len);
 
 	if (at && len > 0)
 		memcpy(at, bytes, len);
@@ -128,18 +114,14 @@ void record_add_string(struct record_builder *b, enum attr key, const char *text
 
 void record_add_int(struct record_builder *b, enum attr key, int64_t value)
 {
-	uint8_t *at = new_item(b, ITEM_INT, key, sizeof(value));
-
-	if (at)
-		memcpy(at, &value, sizeof(value));
+	record_add(b, ITEM_INT, (uint8_t)key, &value, sizeof(value));
 }
 
 void record_add_bool(struct record_builder *b, enum attr key, bool value)
 {
-	uint8_t *at = new_item(b, ITEM_BOOL, key, 1);
+	uint8_t byte = value;
 
-	if (at)
-		*at = value;
+	record_add(b, ITEM_BOOL, (uint8_t)key, &byte, 1);
 }
 
 void record_add_named(struct record_builder *b, const char *key, size_t key_len, const char *value, size_t value_len)
@@ -147,10 +129,10 @@ void record_add_named(struct record_builder *b, const char *key, size_t key_len,
 	uint8_t *at;
 
 	if (key_len == 0 || key_len > UINT8_MAX) {
-		count_dropped(b->record);
+		record_leave_out(b);
 		return;
 	}
-	at = new_item(b, ITEM_NAMED, 0, 1 + key_len + value_len);
+	at = record_room(b, ITEM_NAMED, 0, 1 + key_len + value_len);
 	if (!at)
 		return;
 	*at = (uint8_t)key_len;
@@ -171,10 +153,11 @@ void record_add_link(struct record_builder *b, const struct context *linked)
 uint32_t record_finish(struct record_builder *b)
 {
 	struct record *r = b->record;
-	uint32_t used = (uint32_t)sizeof(*r) + r->items_len;
+	uint32_t used = (uint32_t)(b->at - (uint8_t *)r);
 
+	r->items_len = used - (uint32_t)sizeof(*r);
 	r->size = (used + 7) & ~7u;
-	memset((uint8_t *)r + used, 0, r->size - used);
+	memset(b->at, 0, r->size - used);
 	return r->size;
 }
 

@@ -81,8 +81,8 @@ struct record_link {
 
 /* Where items are added: a record with room for cap bytes in all. */
 struct record_builder {
-	struct record *record;
-	uint32_t cap;
+	struct record *record; /* its size and items_len: set by record_finish() */
+	uint8_t *at, *end;     /* where the next item goes, and what it must not go beyond */
 };
 
 /*
@@ -100,6 +100,23 @@ void record_add_bool(struct record_builder *b, enum attr key, bool value);
 void record_add_named(struct record_builder *b, const char *key, size_t key_len, const char *value,
 		      size_t value_len);
 void record_add_link(struct record_builder *b, const struct context *linked);
+/* An item that does not fit: counted. */
+void record_leave_out(struct record_builder *b);
+/* Room for the len payload bytes of a new item, which the caller writes. NULL: it does not fit. Inline: a span has fifteen. */
+static inline uint8_t *record_room(struct record_builder *b, enum record_item_type type, unsigned key, size_t len)
+{
+	const struct record_item item = {.type = (uint8_t)type, .key = (uint8_t)key, .len = (uint16_t)len};
+	uint8_t *payload = b->at + sizeof(item);
+	size_t room = (size_t)(b->end - b->at); /* less than 64 KiB */
+
+	if (__builtin_expect(len > room || room - len < sizeof(item), 0)) {
+		record_leave_out(b);
+		return NULL;
+	}
+	__builtin_memcpy(b->at, &item, sizeof(item));
+	b->at = payload + len;
+	return payload;
+}
 /* Pad to a multiple of 8 and set size. Returns the size. */
 uint32_t record_finish(struct record_builder *b);
 

@@ -199,6 +199,12 @@ static void check_against(struct thread *t, struct handle proven)
 
 /* ---- rule 1: the bytes say it ---- */
 
+static bool came_unstamped_with(const struct exchange *e, const struct context *named)
+{
+	return e->role == EXCHANGE_SERVER && !e->stamped && memcmp(e->incoming.span_id, named->span_id, 8) == 0 &&
+	       memcmp(e->incoming.trace_id, named->trace_id, 16) == 0;
+}
+
 /* Open exchanges whose head already carried what this one carries, and could not be stamped. */
 static uint32_t unstamped_with(const struct context *named, struct handle *ret)
 {
@@ -208,9 +214,7 @@ static uint32_t unstamped_with(const struct context *named, struct handle *ret)
 		const struct exchange *e = exchange_at(slot);
 		uint32_t open = exchange_open_generation(slot);
 
-		if (!open || e->role != EXCHANGE_SERVER || e->stamped ||
-		    memcmp(e->incoming.span_id, named->span_id, 8) != 0 ||
-		    memcmp(e->incoming.trace_id, named->trace_id, 16) != 0)
+		if (!open || !came_unstamped_with(e, named))
 			continue;
 		*ret = (struct handle){slot, open - 1};
 		found++;
@@ -254,12 +258,17 @@ static bool by_stamp(struct thread *t, const struct request_evidence *evidence, 
 
 /* ---- rules 4 to 7 ---- */
 
-/* A forwarder copies our stamp into what it sends for a stamped request: a head without one is not that request's. */
+/*
+ * Where the head bears what several requests came with, it is one of theirs. And a forwarder copies our stamp into what it
+ * sends for a stamped request: a head without one is not that request's.
+ */
 static bool is_excluded(struct handle h, const struct request_evidence *evidence)
 {
 	const struct exchange *e = exchange_of(h);
 
-	return !e || (e->stamped && !evidence->has_traceparent && forwarder_returns_stamps());
+	if (e && evidence->has_traceparent)
+		return !came_unstamped_with(e, &evidence->named);
+	return !e || (e->stamped && forwarder_returns_stamps());
 }
 
 struct answer {
@@ -281,6 +290,8 @@ static bool by_elimination(struct thread *t, struct conn *c, const struct reques
 	struct answer thread = ask(by_thread(t, &h5), h5, evidence);
 	struct answer opener = ask(by_opener(c, &h6), h6, evidence);
 
+	if (process_is_blind())
+		return false; /* what is not seen could be the cause */
 	if (connect_drives(t, c)) {
 		/* What was read in this window is not what drives this request, unless it opened the connection, too. */
 		stimulus.known = stimulus.known && opener.known && handle_equal(h4, h6);
@@ -363,7 +374,7 @@ bool rules_opener(struct thread *t, struct handle *ret, enum evidence *ret_rule)
 	struct handle h4 = HANDLE_NONE, h5 = HANDLE_NONE;
 	bool stimulus = by_stimulus(t, &h4), thread = by_thread(t, &h5);
 
-	if (!stimulus && !thread)
+	if (process_is_blind() || (!stimulus && !thread))
 		return false;
 	if (stimulus && thread && !handle_equal(h4, h5))
 		return false;

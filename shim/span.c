@@ -5,12 +5,9 @@
 
 #define TEXT_MAX 2048 /* a longer text would crowd out the rest of the record */
 #define KEY_MAX 128
+#define PART_MAX 128 /* of a name */
 
-static struct {
-	uint32_t attributes, links;
-	size_t text;  /* characters */
-	size_t whole; /* a text of so many bytes needs no cutting */
-} limits = {128, 128, TEXT_MAX, TEXT_MAX};
+struct span_limits span_limits = {128, 128, TEXT_MAX, TEXT_MAX};
 
 void span_start(void)
 {
@@ -18,10 +15,10 @@ void span_start(void)
 	int64_t text = config.span_attr_value_length_limit >= 0 ? config.span_attr_value_length_limit
 								 : config.attr_value_length_limit;
 
-	limits.attributes = (uint32_t)count;
-	limits.links = (uint32_t)config.span_link_count_limit;
-	limits.text = text >= 0 ? (size_t)text : SIZE_MAX;
-	limits.whole = limits.text < TEXT_MAX ? limits.text : TEXT_MAX;
+	span_limits.attributes = (uint32_t)count;
+	span_limits.links = (uint32_t)config.span_link_count_limit;
+	span_limits.text = text >= 0 ? (size_t)text : SIZE_MAX;
+	span_limits.whole = span_limits.text < TEXT_MAX ? span_limits.text : TEXT_MAX;
 }
 
 void span_open(struct exchange *e, enum span_kind kind)
@@ -32,12 +29,11 @@ void span_open(struct exchange *e, enum span_kind kind)
 	e->n_links = 0;
 }
 
-/* The first n characters, n as the limit says, and not more bytes than a record bears. */
-static __attribute__((noinline)) size_t cut_text(struct slice text)
+size_t span_cut(struct slice text)
 {
 	size_t characters = 0, i = 0;
 
-	while (i < text.len && characters < limits.text) {
+	while (i < text.len && characters < span_limits.text) {
 		size_t width = 1;
 
 		while (i + width < text.len && (text.p[i + width] & 0xc0) == 0x80)
@@ -50,51 +46,18 @@ static __attribute__((noinline)) size_t cut_text(struct slice text)
 	return i;
 }
 
-static size_t cut(struct slice text)
-{
-	return text.len <= limits.whole ? text.len : cut_text(text);
-}
-
-static bool may_add(struct exchange *e)
-{
-	if (!e->recorded)
-		return false;
-	if (e->n_attributes < limits.attributes) {
-		e->n_attributes++;
-		return true;
-	}
-	e->record.record->dropped_attrs++;
-	return false;
-}
-
 void span_name(struct exchange *e, struct slice a, struct slice b)
 {
-	uint8_t name[256];
-	size_t n = a.len < 64 ? a.len : 64;
+	size_t n = a.len < PART_MAX ? a.len : PART_MAX, m = b.len < PART_MAX ? b.len : PART_MAX;
+	uint8_t *at = e->recorded ? record_room(&e->record, ITEM_NAME, 0, n + m + (m > 0)) : NULL;
 
-	if (!e->recorded)
+	if (!at)
 		return;
-	memcpy(name, a.p, n);
-	if (b.len > 0) {
-		size_t m = b.len < sizeof(name) - n - 1 ? b.len : sizeof(name) - n - 1;
-
-		name[n++] = ' ';
-		memcpy(name + n, b.p, m);
-		n += m;
+	memcpy(at, a.p, n);
+	if (m > 0) {
+		at[n] = ' ';
+		memcpy(at + n + 1, b.p, m);
 	}
-	record_add(&e->record, ITEM_NAME, 0, name, n);
-}
-
-void span_string(struct exchange *e, enum attr key, struct slice value)
-{
-	if (value.p && may_add(e))
-		record_add_string(&e->record, key, (const char *)value.p, cut(value));
-}
-
-void span_int(struct exchange *e, enum attr key, int64_t value)
-{
-	if (may_add(e))
-		record_add_int(&e->record, key, value);
 }
 
 void span_named(struct exchange *e, const char *prefix, struct slice key, struct slice value)
@@ -102,17 +65,17 @@ void span_named(struct exchange *e, const char *prefix, struct slice key, struct
 	char full[KEY_MAX];
 	size_t n = strlen(prefix);
 
-	if (key.len > sizeof(full) - n || !may_add(e))
+	if (!e->recorded || key.len > sizeof(full) - n || !span_may_add(e))
 		return;
 	memcpy(full, prefix, n);
 	for (size_t i = 0; i < key.len; i++)
 		full[n + i] = (char)ascii_lower(key.p[i]);
-	record_add_named(&e->record, full, n + key.len, (const char *)value.p, cut(value));
+	record_add_named(&e->record, full, n + key.len, (const char *)value.p, span_fit(value));
 }
 
 void span_link(struct exchange *e, const struct context *linked)
 {
-	if (e->recorded && e->n_links < limits.links) {
+	if (e->recorded && e->n_links < span_limits.links) {
 		e->n_links++;
 		record_add_link(&e->record, linked);
 	}

@@ -4,6 +4,13 @@
 #include "shim/exchange.h"
 #include "shim/protocols/bytes.h"
 
+struct span_limits {
+	uint32_t attributes, links;
+	size_t text;  /* characters */
+	size_t whole; /* bytes: a text of so many needs no cutting */
+};
+extern struct span_limits span_limits; /* written by span_start() only */
+
 /*
  * Attributes on the span of a recorded exchange, within the limits of the OTEL_SPAN_* and OTEL_ATTRIBUTE_* settings: what is over the
  * count is dropped and counted, what is too long is cut on a code point. Do nothing where e is not recorded.
@@ -11,10 +18,50 @@
 void span_start(void); /* read the limits from config */
 void span_open(struct exchange *e, enum span_kind kind);
 void span_name(struct exchange *e, struct slice a, struct slice b); /* "a b", or "a" */
-void span_string(struct exchange *e, enum attr key, struct slice value);
-void span_int(struct exchange *e, enum attr key, int64_t value);
+static inline void span_string(struct exchange *e, enum attr key, struct slice value); /* .p NULL: nothing */
+static inline void span_int(struct exchange *e, enum attr key, int64_t value);
 void span_named(struct exchange *e, const char *prefix, struct slice key, struct slice value);
 void span_link(struct exchange *e, const struct context *linked);
 void span_tracestate(struct exchange *e);
 /* Parent, evidence and flags, from e->context, and parent (NULL: a root). */
 void span_parent(struct exchange *e, const struct context *parent, enum evidence evidence);
+
+/* ---- inline: some fifteen of these make a span ---- */
+
+/* The length of what is left of a text that is too long. */
+size_t span_cut(struct slice text);
+
+static inline size_t span_fit(struct slice text)
+{
+	return __builtin_expect(text.len <= span_limits.whole, 1) ? text.len : span_cut(text);
+}
+
+static inline bool span_may_add(struct exchange *e)
+{
+	if (__builtin_expect(e->n_attributes < span_limits.attributes, 1)) {
+		e->n_attributes++;
+		return true;
+	}
+	record_leave_out(&e->record);
+	return false;
+}
+
+static inline void span_string(struct exchange *e, enum attr key, struct slice value)
+{
+	if (!value.p || !e->recorded || !span_may_add(e))
+		return;
+
+	size_t len = span_fit(value);
+	uint8_t *at = record_room(&e->record, ITEM_STRING, key, len);
+
+	if (at)
+		memcpy(at, value.p, len);
+}
+
+static inline void span_int(struct exchange *e, enum attr key, int64_t value)
+{
+	uint8_t *at = e->recorded && span_may_add(e) ? record_room(&e->record, ITEM_INT, key, sizeof(value)) : NULL;
+
+	if (at)
+		memcpy(at, &value, sizeof(value));
+}

@@ -3,21 +3,13 @@
 
 #include <errno.h>
 
-#include "shim/blocks.h"
 #include "shim/ownership.h"
 
-int stream_step(struct http1_stream *s, struct slice in, struct http1_event *ret)
+int stream_step_with_carry(struct http1_stream *s, struct slice in, struct http1_event *ret)
 {
-	int err;
-
-	if (s->carry)
-		block_give(http1_take_back(s));
-	err = http1_feed(s, in, ret);
-	if (err != -ENOBUFS)
-		return err;
-
+	size_t need = s->carry_len + in.len < HTTP1_MAX_HEAD ? s->carry_len + in.len : HTTP1_MAX_HEAD;
 	uint32_t cap;
-	uint8_t *block = block_take(s->carry_len + in.len + 1, &cap), *old = s->carry;
+	uint8_t *block = block_take(need, &cap), *old = s->carry;
 
 	if (!block)
 		return -ENOBUFS;

@@ -1,14 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include <errno.h>
+
+#include "shim/blocks.h"
 #include "shim/conn.h"
 
 /* What receiving and sending share. c is entered. */
 
 /* http1_feed(), with memory lent where a head comes in pieces, and taken back where it is no longer needed.
  * Non-zero: this connection cannot be followed. */
-int stream_step(struct http1_stream *s, struct slice in, struct http1_event *ret);
+static inline int stream_step(struct http1_stream *s, struct slice in, struct http1_event *ret);
 /* A real read or write failed with error. */
 void stream_failed(struct conn *c, int error);
 /* After a fork: I/O decides who owns the exchanges open here. The loser's copies are forgotten. */
 void stream_settle_ownership(struct conn *c);
+
+/* After -ENOBUFS. */
+int stream_step_with_carry(struct http1_stream *s, struct slice in, struct http1_event *ret);
+
+static inline int stream_step(struct http1_stream *s, struct slice in, struct http1_event *ret)
+{
+	int err;
+
+	if (s->carry)
+		block_give(http1_take_back(s));
+	err = http1_feed(s, in, ret);
+	return __builtin_expect(err == -ENOBUFS, 0) ? stream_step_with_carry(s, in, ret) : err;
+}

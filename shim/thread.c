@@ -69,8 +69,8 @@ void thread_asked(struct thread *t, struct handle who, struct handle after)
 	thread_stimulated(t, who);
 }
 
-/* Loops compute the timeout from a clock that they read when their last wait returned, and cut it to milliseconds. */
-#define TIMER_MARGIN_NS 1000000
+/* Loops compute the timeout from a clock that they read when their last wait returned, cut to milliseconds; some add one. */
+#define TIMER_MARGIN_NS 2500000
 
 void thread_waits(struct thread *t, int timeout_ms)
 {

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # Unit tests of the engine: one program per module, linked with the objects of the whole shim but the hooks and main. Finished
 # spans go to the fixture: the linker puts it in the place of process_write().
-ENGINE_TESTS := pool iov ids sampler filter endpoint ownership fdtable stamp
+ENGINE_TESTS := pool iov ids sampler filter endpoint ownership fdtable stamp inject rules rules_thread rules_stamp exchanges http_attributes engine_threads
 
 ENGINE_SRC := $(filter-out shim/main.c,$(wildcard shim/*.c shim/protocols/*.c))
 ENGINE_SAN ?= -fsanitize=address,undefined -fno-sanitize-recover=all
 ENGINE_B := $(B)/engine-test$(if $(ENGINE_VARIANT),-$(ENGINE_VARIANT))
-ENGINE_OBJ := $(ENGINE_SRC:%.c=$(ENGINE_B)/%.o) $(ENGINE_B)/tests/unit/engine_fixture.o $(ENGINE_B)/tests/unit/engine_hooks.o
+ENGINE_FIXTURES := engine_fixture engine_hooks rules_fixture
+ENGINE_OBJ := $(ENGINE_SRC:%.c=$(ENGINE_B)/%.o) $(ENGINE_FIXTURES:%=$(ENGINE_B)/tests/unit/%.o)
 
 $(ENGINE_B)/%.o: %.c
 	$(call msg,CC,$< (sanitized))

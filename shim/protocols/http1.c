@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One direction of a connection as a state machine over messages. Heads are parsed whole: from the input where they lie in it,
- * else from a carry buffer, into which pieces are copied while the end of the head is searched for where the last search stopped.
+ * else from a carry buffer, into which pieces are copied.
  */
 #include "shim/protocols/http1.h"
 
@@ -17,6 +17,7 @@ enum state {
 
 enum chunk_state {
 	CHUNK_SIZE,
+	CHUNK_BLANKS, /* after the size */
 	CHUNK_EXTENSION,
 	CHUNK_SIZE_LF,
 	CHUNK_DATA,
@@ -24,12 +25,13 @@ enum chunk_state {
 	CHUNK_DATA_LF,
 	TRAILER_START, /* at the beginning of a line */
 	TRAILER_LINE,
+	TRAILER_LINE_LF,
 	TRAILER_LAST_LF,
 	CHUNKS_DONE,
 };
 
 #define CHUNK_DIGITS_MAX 15
-#define EXTENSION_MAX 250
+#define EXTENSION_MAX 250 /* blanks included */
 #define TRAILER_BYTES_MAX 65536
 
 void http1_start(struct http1_stream *s, enum http1_kind kind)
@@ -81,7 +83,9 @@ static int fail(struct http1_stream *s)
 
 static int say(struct http1_event *ret, enum http1_event_type type, size_t used, size_t payload)
 {
-	*ret = (struct http1_event){.type = type, .used = used, .payload = payload};
+	ret->type = type; /* the rest means something for a head only */
+	ret->used = used;
+	ret->payload = payload;
 	return 0;
 }
 
@@ -126,6 +130,15 @@ static void after_response_head(struct http1_stream *s, const struct http1_head 
 	}
 }
 
+void http1_pass_head(struct http1_stream *s, const struct http1_head *head)
+{
+	s->lines_before = 0;
+	if (s->kind == HTTP1_REQUEST)
+		after_request_head(s, head);
+	else
+		after_response_head(s, head);
+}
+
 static int head_is_complete(struct http1_stream *s, struct http1_event *ret, size_t used, bool in_input, size_t tail)
 {
 	ret->type = HTTP1_HEAD;
@@ -133,52 +146,11 @@ static int head_is_complete(struct http1_stream *s, struct http1_event *ret, siz
 	ret->payload = 0;
 	ret->head_in_input = in_input;
 	ret->head_tail = tail;
-	s->lines_before = 0;
-	if (s->kind == HTTP1_REQUEST)
-		after_request_head(s, &ret->head);
-	else
-		after_response_head(s, &ret->head);
+	http1_pass_head(s, &ret->head);
 	return 0;
 }
 
 /* ---- heads ---- */
-
-/* Bytes of in up to and including the blank line that ends a head; 0: it is not in there. tail_match: 1 after LF, 2 after LF CR. */
-static size_t find_blank_line(struct http1_stream *s, struct slice in)
-{
-	size_t i = 0;
-
-	while (i < in.len) {
-		if (s->tail_match == 0) {
-			const uint8_t *lf = memchr(in.p + i, '\n', in.len - i);
-
-			if (!lf)
-				return 0;
-			i = (size_t)(lf - in.p) + 1;
-			s->tail_match = 1;
-			continue;
-		}
-		if (in.p[i] == '\n') {
-			s->tail_match = 0;
-			return i + 1;
-		}
-		s->tail_match = in.p[i] == '\r' && s->tail_match == 1 ? 2 : 0;
-		i++;
-	}
-	return 0;
-}
-
-static int carry(struct http1_stream *s, struct slice piece)
-{
-	if (s->carry_len + piece.len >= HTTP1_MAX_HEAD)
-		return fail(s);
-	if (!s->carry || s->carry_len + piece.len > s->carry_cap)
-		return -ENOBUFS;
-	if (piece.p) /* an empty piece may have none */
-		memcpy(s->carry + s->carry_len, piece.p, piece.len);
-	s->carry_len += (uint32_t)piece.len;
-	return 0;
-}
 
 /* What cannot become a head is not worth carrying. */
 static bool may_become_head(const struct http1_stream *s, struct slice in)
@@ -187,28 +159,45 @@ static bool may_become_head(const struct http1_stream *s, struct slice in)
 
 	if (s->kind == HTTP1_REQUEST)
 		return http1_detect(in) >= 0;
-	return !in.p || memcmp(in.p, version, in.len < sizeof(version) - 1 ? in.len : sizeof(version) - 1) == 0;
+	return memcmp(in.p, version, in.len < sizeof(version) - 1 ? in.len : sizeof(version) - 1) == 0;
 }
 
+/* Does a head that ended, or broke, nowhere so far do so in its last fresh bytes? Only a control character can tell. */
+static bool is_worth_parsing(const uint8_t *bytes, size_t len, size_t fresh)
+{
+	const uint8_t *p = bytes + len - fresh;
+
+	if (p > bytes && p[-1] == '\r')
+		return true;
+	for (; p < bytes + len; p++)
+		if (*p < 0x20 || *p == 0x7f)
+			return true;
+	return false;
+}
+
+/*
+ * One more piece of a head. What is carried is parsed again from its start, but only when a line may have been completed: the
+ * bound on lines bounds the work, and errors are found at the same byte as in a head that comes whole.
+ */
 static int continue_head(struct http1_stream *s, struct slice in, struct http1_event *ret)
 {
-	uint8_t match_before = s->tail_match;
-	size_t found = find_blank_line(s, in);
-	struct slice piece = slice(in.p, found ? found : in.len);
-	int err = carry(s, piece);
-	long len;
+	uint32_t before = s->state == IN_HEAD ? s->carry_len : 0;
+	size_t n = in.len < HTTP1_MAX_HEAD - before ? in.len : HTTP1_MAX_HEAD - before;
+	long len = 0;
 
-	if (err) {
-		s->tail_match = match_before;
-		return err;
-	}
+	if (!s->carry || before + n > s->carry_cap)
+		return -ENOBUFS;
+	memcpy(s->carry + before, in.p, n);
+	s->carry_len = before + (uint32_t)n;
 	s->state = IN_HEAD;
-	if (!found)
-		return say(ret, HTTP1_MORE, in.len, 0);
-	len = http1_parse_head(slice(s->carry, s->carry_len), s->kind, &ret->head);
-	if (len != (long)s->carry_len)
+	if (before + n == HTTP1_MAX_HEAD || is_worth_parsing(s->carry, before + n, n))
+		len = http1_parse_head(slice(s->carry, before + n), s->kind, &ret->head);
+	if (len < 0 || (len == 0 && !may_become_head(s, slice(s->carry, before + n))))
 		return fail(s);
-	return head_is_complete(s, ret, found, false, found);
+	if (len == 0)
+		return say(ret, HTTP1_MORE, in.len, 0);
+	s->carry_len = (uint32_t)len;
+	return head_is_complete(s, ret, (size_t)len - before, false, (size_t)len - before);
 }
 
 /* Empty lines before a request are tolerated (RFC 9112 section 2.2). Returns the bytes skipped, or -EPROTO. */
@@ -231,14 +220,11 @@ static long skip_empty_lines(struct http1_stream *s, struct slice in)
 static int begin_head(struct http1_stream *s, struct slice in, struct http1_event *ret)
 {
 	long len = http1_parse_head(in, s->kind, &ret->head);
-	if (len < 0)
-		return fail(s);
+
 	if (len > 0)
 		return head_is_complete(s, ret, (size_t)len, true, (size_t)len);
-	if (!may_become_head(s, in))
+	if (len < 0 || !may_become_head(s, in))
 		return fail(s);
-	s->carry_len = 0;
-	s->tail_match = 0;
 	return continue_head(s, in, ret);
 }
 
@@ -250,6 +236,18 @@ static int hex_digit(uint8_t c)
 		return c - '0';
 	c = ascii_lower(c);
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool is_blank(uint8_t c)
+{
+	return c == ' ' || c == '\t';
+}
+
+/* RFC 9112 section 7.1.1: blanks, then an extension or the end of the line. A second number is not for us to interpret. */
+static bool step_after_size(struct http1_stream *s, uint8_t c)
+{
+	s->chunk_state = c == '\r' ? CHUNK_SIZE_LF : c == ';' ? CHUNK_EXTENSION : CHUNK_BLANKS;
+	return c == '\r' || ((c == ';' || is_blank(c)) && ++s->tail_match <= EXTENSION_MAX);
 }
 
 /* tail_match counts: digits of the size, then bytes of an extension. False: -EPROTO. */
@@ -264,13 +262,7 @@ static bool step_size(struct http1_stream *s, uint8_t c)
 	if (s->tail_match == 0)
 		return false;
 	s->tail_match = 0;
-	if (c == '\r')
-		s->chunk_state = CHUNK_SIZE_LF;
-	else if (c == ';' || c == ' ' || c == '\t')
-		s->chunk_state = CHUNK_EXTENSION;
-	else
-		return false;
-	return true;
+	return step_after_size(s, c);
 }
 
 static void size_is_known(struct http1_stream *s)
@@ -279,16 +271,17 @@ static void size_is_known(struct http1_stream *s)
 	s->chunk_state = s->left ? CHUNK_DATA : TRAILER_START;
 }
 
+/* Trailers are not read; but a CR or a control character in one might end it for somebody else. */
 static bool step_trailer(struct http1_stream *s, uint8_t c)
 {
-	if (++s->left > TRAILER_BYTES_MAX || c == '\0')
+	if (++s->left > TRAILER_BYTES_MAX || (c < 0x20 && c != '\t' && c != '\r' && c != '\n'))
 		return false;
-	if (s->chunk_state == TRAILER_START && c == '\r')
-		s->chunk_state = TRAILER_LAST_LF;
-	else if (s->chunk_state == TRAILER_START && c == '\n')
-		s->chunk_state = CHUNKS_DONE;
+	if (c == '\r')
+		s->chunk_state = s->chunk_state == TRAILER_START ? TRAILER_LAST_LF : TRAILER_LINE_LF;
+	else if (c == '\n')
+		s->chunk_state = s->chunk_state == TRAILER_START ? CHUNKS_DONE : TRAILER_START;
 	else
-		s->chunk_state = c == '\n' ? TRAILER_START : TRAILER_LINE;
+		s->chunk_state = TRAILER_LINE;
 	return true;
 }
 
@@ -298,6 +291,8 @@ static bool step_chunk(struct http1_stream *s, uint8_t c)
 	switch (s->chunk_state) {
 	case CHUNK_SIZE:
 		return step_size(s, c);
+	case CHUNK_BLANKS:
+		return step_after_size(s, c);
 	case CHUNK_EXTENSION:
 		if (c == '\r')
 			s->chunk_state = CHUNK_SIZE_LF;
@@ -311,6 +306,9 @@ static bool step_chunk(struct http1_stream *s, uint8_t c)
 	case CHUNK_DATA_LF:
 		s->chunk_state = CHUNK_SIZE;
 		s->left = 0;
+		return c == '\n';
+	case TRAILER_LINE_LF:
+		s->chunk_state = TRAILER_START;
 		return c == '\n';
 	case TRAILER_LAST_LF:
 		s->chunk_state = CHUNKS_DONE;
@@ -346,8 +344,12 @@ static int feed_chunked(struct http1_stream *s, struct slice in, struct http1_ev
 			count_payload(s, n);
 			payload += n;
 			i += n;
-		} else if (!step_chunk(s, in.p[i++])) {
-			return fail(s);
+		} else if (!step_chunk(s, in.p[i])) {
+			/* The payload before it was real: said first, as it is when it comes alone. */
+			fail(s);
+			return payload ? say(ret, HTTP1_BODY, i, payload) : -EPROTO;
+		} else {
+			i++;
 		}
 	}
 	if (s->chunk_state == CHUNKS_DONE)
@@ -376,6 +378,7 @@ static int end_message(struct http1_stream *s, struct http1_event *ret)
 
 static int feed_between(struct http1_stream *s, struct slice in, struct http1_event *ret)
 {
+	uint8_t lines_before = s->lines_before, tail_match = s->tail_match;
 	long skipped = s->kind == HTTP1_REQUEST ? skip_empty_lines(s, in) : 0;
 	int err;
 
@@ -384,7 +387,12 @@ static int feed_between(struct http1_stream *s, struct slice in, struct http1_ev
 	if ((size_t)skipped == in.len)
 		return say(ret, HTTP1_MORE, in.len, 0);
 	err = begin_head(s, slice_from(in, (size_t)skipped), ret);
-	ret->used += (size_t)skipped;
+	if (err == -ENOBUFS) { /* the same bytes will come again */
+		s->lines_before = lines_before;
+		s->tail_match = tail_match;
+	}
+	if (!err)
+		ret->used += (size_t)skipped;
 	return err;
 }
 
@@ -423,7 +431,7 @@ int http1_skip(struct http1_stream *s, uint64_t n, struct http1_event *ret)
 
 	if (s->failed)
 		return -EPROTO;
-	if (s->state == TUNNELLED)
+	if (s->state == TUNNELLED || n == 0)
 		return say(ret, HTTP1_MORE, 0, 0);
 	if (!in_payload || (s->framing != HTTP1_UNTIL_CLOSE && n > s->left))
 		return fail(s);

@@ -87,7 +87,7 @@ struct http1_stream {
 	uint8_t state;
 	uint8_t framing;     /* enum http1_framing of the message under way */
 	uint8_t chunk_state;
-	uint8_t tail_match;  /* head_end scanner: how much of the blank line has been seen */
+	uint8_t tail_match;  /* between messages: 2 after a CR; in chunk framing: bytes of the size or extension */
 	uint8_t lines_before;
 	uint8_t failed;      /* -EPROTO was returned: it always will be */
 	/* For a response: what it answers. Set by the caller with http1_expect() before its head arrives. */
@@ -104,11 +104,14 @@ void http1_start(struct http1_stream *s, enum http1_kind kind);
 
 /*
  * Take one step. Call again with the rest of the input (in advanced by event.used) until HTTP1_MORE with all used.
- * Returns 0 and fills in ret; -ENOBUFS when a partial head needs a (larger) carry buffer: nothing was consumed, lend one
- * and repeat; -EPROTO when this is not HTTP/1 or cannot be followed. After HTTP1_END of an exchange that switched
+ * Returns 0 and fills in ret (head and what follows it for HTTP1_HEAD only); -ENOBUFS when a partial head needs a (larger)
+ * carry buffer: nothing was consumed, lend one of carry_len + in.len bytes (HTTP1_MAX_HEAD always suffices) and repeat; -EPROTO when this is not HTTP/1 or cannot be followed. After HTTP1_END of an exchange that switched
  * protocols the framing is HTTP1_TUNNEL and every byte is consumed silently.
  */
 int http1_feed(struct http1_stream *s, struct slice in, struct http1_event *ret);
+
+/* Between messages (http1_is_idle()): the next bytes are this head, parsed already, whole. Continue behind it. */
+void http1_pass_head(struct http1_stream *s, const struct http1_head *head);
 
 /* What the next response head answers: HEAD has no body; a 2xx to CONNECT starts a tunnel. */
 void http1_expect(struct http1_stream *s, bool answers_head, bool answers_connect);

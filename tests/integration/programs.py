@@ -227,8 +227,8 @@ def start_backend(workplace, *options, environment=None):
 def run_load(port, requests=None, connections=CONNECTIONS, *options):
     """Run the load generator. Its report (a dict); raises when it could not run."""
     argv = [APPS / "loadgen", "--port", port, "--requests", requests or REQUESTS, "--connections", connections,
-            *options]
-    done = subprocess.run([str(a) for a in argv], env=clean_environment(), capture_output=True, text=True, timeout=400,
+            "--timeout", DEADLINE_S, *options]
+    done = subprocess.run([str(a) for a in argv], env=clean_environment(), capture_output=True, text=True, timeout=2 * DEADLINE_S,
                           check=False)
     if done.returncode not in (0, 1) or not done.stdout:
         raise RuntimeError(f"loadgen: {done.returncode} {done.stderr}")

@@ -26,6 +26,7 @@ int engine_run_each(const char *group, const struct CMUnitTest *tests, size_t n)
 
 /* ---- spans written, those of forked children included, in order ---- */
 unsigned spans_count(void);
+void spans_forget(void);
 const struct record *span_at(unsigned i);
 /* The nth (from 0) of that kind; fails the test when there is none. */
 const struct record *span_nth(enum span_kind kind, unsigned n);

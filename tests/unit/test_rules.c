@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who the parent is where no bytes say it: the only stimulus (rule 4), its oracle, and isolation. One test for each reason not to answer. */
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "shim/engine.h"
+#include "shim/loop.h"
+#include "shim/thread.h"
+#include "tests/unit/engine_fixture.h"
+#include "tests/unit/engine_hooks.h"
+#include "tests/unit/rules_fixture.h"
+
+static int up(void **state)
+{
+	(void)state;
+	engine_up(NULL);
+	return 0;
+}
+
+static int up_not_isolated(void **state)
+{
+	(void)state;
+	engine_up((const char *const[]){"INTERSPAN_ISOLATION=off", NULL});
+	return 0;
+}
+
+/* ---- rule 4 ---- */
+
+static void the_only_stimulus_is_the_parent(void **state)
+{
+	struct link a = hook_accept(), out = idle_connection();
+	int epfd = hook_epoll();
+	const struct record *r;
+
+	(void)state;
+	no_thread_rule();
+	hook_waited(epfd, -1, 1);
+	serve_begin(&a, REQUEST);
+	r = call(&out, REQUEST);
+	assert_int_equal(r->evidence, EVIDENCE_STIMULUS);
+	assert_string_equal(span_text(r, ATTR_INTERSPAN_PARENT_EVIDENCE), "stimulus");
+	end_one(&a, &out);
+	assert_true(span_is_child_of(r, span_nth(SPAN_SERVER, 0)));
+}
+
+static void of_two_stimuli_neither_is(void **state)
+{
+	struct link a = hook_accept(), b = hook_accept(), out = idle_connection();
+
+	(void)state;
+	hook_waited(hook_epoll(), -1, 2);
+	serve_begin(&a, REQUEST);
+	serve_begin(&b, REQUEST);
+	assert_no_parent(call(&out, REQUEST), EVIDENCE_AMBIGUOUS, 2);
+	assert_int_equal(counted(STAT_AMBIGUOUS), 1);
+	end_both(&a, &b);
+	link_close(&out);
+}
+
+/* The response for b's first call arrives; what is sent then could be a's, which waits for we do not know what. */
+static void a_parked_request_could_be_it(void **state)
+{
+	struct link a = hook_accept(), b = hook_accept(), out = idle_connection();
+	int epfd = hook_epoll();
+
+	(void)state;
+	hook_waited(epfd, -1, 1);
+	serve_begin(&a, REQUEST);
+	hook_waited(epfd, -1, 1);
+	serve_begin(&b, REQUEST);
+	/* A request that has just arrived is no reason for a parked one to go on. */
+	call_begin(&out, REQUEST, NULL, 0);
+	hook_waited(epfd, -1, 1);
+	call_end(&out);
+	assert_int_equal(span_at(0)->evidence, EVIDENCE_STIMULUS);
+	assert_no_parent(call(&out, REQUEST), EVIDENCE_AMBIGUOUS, 2);
+	end_both(&a, &b);
+	assert_true(span_is_child_of(span_at(0), span_nth(SPAN_SERVER, 1)));
+	link_close(&out);
+}
+
+/* One that waits for a call of its own is not parked. */
+static void a_waiting_request_could_not(void **state)
+{
+	struct link a = hook_accept(), b = hook_accept(), out_a = idle_connection(), out_b = idle_connection();
+	int epfd = hook_epoll();
+
+	(void)state;
+	hook_waited(epfd, -1, 1);
+	serve_begin(&a, REQUEST);
+	call_begin(&out_a, REQUEST, NULL, 0);
+	hook_waited(epfd, -1, 1);
+	serve_begin(&b, REQUEST);
+	call_begin(&out_b, REQUEST, NULL, 0);
+	hook_waited(epfd, -1, 1);
+	call_end(&out_b);
+	assert_int_equal(call(&out_b, REQUEST)->evidence, EVIDENCE_STIMULUS);
+	call_end(&out_a);
+	end_both(&a, &b);
+	assert_true(span_is_child_of(span_at(1), span_nth(SPAN_SERVER, 1)));
+	assert_true(span_is_child_of(span_at(2), span_nth(SPAN_SERVER, 0)));
+	link_close(&out_a);
+	link_close(&out_b);
+}
+
+static void a_wake_up_could_be_it(void **state)
+{
+	struct link a = hook_accept(), out = idle_connection();
+	int event = eventfd(1, EFD_NONBLOCK);
+	uint64_t value;
+
+	(void)state;
+	no_thread_rule();
+	engine_opened(event, FD_EVENT);
+	hook_waited(hook_epoll(), -1, 2);
+	serve_begin(&a, REQUEST);
+	assert_int_equal(read(event, &value, 8), 8);
+	assert_int_equal(engine_received(event, &(struct iovec){&value, 8}, 1, 0, 8), 8);
+	assert_no_parent(call(&out, REQUEST), EVIDENCE_AMBIGUOUS, 1);
+	end_one(&a, &out);
+	hook_close(event);
+}
+
+static const struct record *after_wait_of(int timeout_ms)
+{
+	struct link a = hook_accept(), out = idle_connection();
+	int epfd = hook_epoll();
+	const struct record *r;
+
+	no_thread_rule();
+	hook_waited(epfd, -1, 1);
+	hook_waited(epfd, timeout_ms, 1);
+	serve_begin(&a, REQUEST);
+	r = call(&out, REQUEST);
+	end_one(&a, &out);
+	return r;
+}
+
+static void a_timer_that_is_due_could_be_it(void **state)
+{
+	(void)state;
+	assert_no_parent(after_wait_of(1), EVIDENCE_AMBIGUOUS, 1); /* within the margin, so due whenever it returns */
+}
+
+static void a_timer_far_away_could_not(void **state)
+{
+	(void)state;
+	assert_int_equal(after_wait_of(3600000)->evidence, EVIDENCE_STIMULUS);
+}
+
+static void a_look_keeps_the_window_open(void **state)
+{
+	struct link a = hook_accept(), b = hook_accept(), out = idle_connection();
+	int epfd = hook_epoll();
+
+	(void)state;
+	hook_waited(epfd, -1, 1);
+	serve_begin(&a, REQUEST);
+	hook_waited(epfd, 0, 0);
+	assert_int_equal(call(&out, REQUEST)->evidence, EVIDENCE_STIMULUS);
+	hook_waited(epfd, 0, 1);
+	serve_begin(&b, REQUEST);
+	assert_no_parent(call(&out, REQUEST), EVIDENCE_AMBIGUOUS, 2);
+	end_both(&a, &b);
+	assert_true(span_is_child_of(span_at(0), span_nth(SPAN_SERVER, 0)));
+	link_close(&out);
+}
+
+static void a_revoked_rule_does_not_answer(void **state)
+{
+	struct link a = hook_accept(), out = idle_connection();
+	int epfd = hook_epoll();
+
+	(void)state;
+	no_thread_rule();
+	hook_waited(epfd, -1, 1);
+	loop_revoke(thread_self()->loop, EVIDENCE_STIMULUS);
+	serve_begin(&a, REQUEST);
+	assert_no_parent(call(&out, REQUEST), EVIDENCE_AMBIGUOUS, 1);
+	end_one(&a, &out);
+}
+
+/* With io_uring in use, anything may have happened. */
+static void the_blind_eliminate_nothing(void **state)
+{
+	struct link a = hook_accept(), out, other = idle_connection();
+
+	(void)state;
+	hook_waited(hook_epoll(), -1, 1);
+	serve_begin(&a, REQUEST);
+	out = hook_connect(); /* labelled */
+	engine_uring_seen();
+	assert_no_parent(call(&out, REQUEST), EVIDENCE_AMBIGUOUS, 1);
+	assert_no_parent(call(&other, REQUEST), EVIDENCE_AMBIGUOUS, 1);
+	link_close(&other);
+	end_one(&a, &out);
+}
+
+/* ---- the oracle ---- */
+
+static void an_answer_confirms_the_rule(void **state)
+{
+	struct link a = hook_accept(), out = idle_connection();
+	int epfd = hook_epoll();
+
+	(void)state;
+	hook_waited(epfd, -1, 1);
+	serve_begin(&a, REQUEST);
+	call_begin(&out, REQUEST, NULL, 0);
+	hook_waited(epfd, -1, 1);
+	call_end(&out);
+	end_one(&a, &out);
+	assert_int_equal(counted(STAT_ORACLE_HITS), 1);
+	assert_int_equal(counted(STAT_ORACLE_MISSES), 0);
+}
+
+/* The response was a's, so we said; b is answered with it. */
+static void another_answer_revokes_it(void **state)
+{
+	struct link a = hook_accept(), b = hook_accept(), c = hook_accept(), out = idle_connection();
+	int epfd = hook_epoll();
+
+	(void)state;
+	hook_waited(epfd, -1, 1);
+	serve_begin(&a, REQUEST);
+	call_begin(&out, REQUEST, NULL, 0);
+	hook_waited(epfd, -1, 1);
+	serve_begin(&b, REQUEST);
+	hook_waited(epfd, -1, 1);
+	call_end(&out);
+	serve_end(&b);
+	assert_int_equal(counted(STAT_ORACLE_MISSES), 1);
+	serve_end(&a);
+	hook_waited(epfd, -1, 1);
+	serve_begin(&c, REQUEST);
+	assert_no_parent(call(&out, REQUEST), EVIDENCE_AMBIGUOUS, 1);
+	serve_end(&c);
+	link_close(&a);
+	link_close(&b);
+	link_close(&c);
+	link_close(&out);
+}
+
+/* ---- isolation ---- */
+
+static void a_new_loop_waits_for_one_event(void **state)
+{
+	struct link a = hook_accept();
+	int epfd = hook_epoll();
+
+	(void)state;
+	engine_waiting_at_most(-1);
+	assert_int_equal(engine_wait_begin(epfd, 64), 1);
+	engine_wait_end(epfd, NULL, 1);
+	serve_begin(&a, REQUEST);
+	/* Only a look, with work queued: told that there is nothing, a bounded number of times. */
+	for (int i = 0; i < 32; i++) {
+		engine_waiting_at_most(0);
+		assert_int_equal(engine_wait_begin(epfd, 64), 0);
+		engine_wait_end(epfd, NULL, 0);
+	}
+	engine_waiting_at_most(0);
+	assert_int_equal(engine_wait_begin(epfd, 64), 1);
+	engine_wait_end(epfd, NULL, 0);
+	serve_end(&a);
+	link_close(&a);
+}
+
+static void isolation_can_be_switched_off(void **state)
+{
+	int epfd = hook_epoll();
+
+	(void)state;
+	assert_int_equal(engine_wait_begin(epfd, 64), 64);
+	of_two_stimuli_neither_is(state);
+	assert_int_equal(engine_wait_begin(epfd, 64), 64);
+}
+
+#define TEST(test, up) cmocka_unit_test_setup_teardown(test, up, rules_balanced)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(the_only_stimulus_is_the_parent, up),
+		TEST(of_two_stimuli_neither_is, up),
+		TEST(a_parked_request_could_be_it, up),
+		TEST(a_waiting_request_could_not, up),
+		TEST(a_wake_up_could_be_it, up),
+		TEST(a_timer_that_is_due_could_be_it, up),
+		TEST(a_timer_far_away_could_not, up),
+		TEST(a_look_keeps_the_window_open, up),
+		TEST(a_revoked_rule_does_not_answer, up),
+		TEST(the_blind_eliminate_nothing, up),
+		TEST(an_answer_confirms_the_rule, up),
+		TEST(another_answer_revokes_it, up),
+		TEST(a_new_loop_waits_for_one_event, up),
+		TEST(isolation_can_be_switched_off, up_not_isolated),
+	};
+
+	return ENGINE_RUN_EACH(tests);
+}

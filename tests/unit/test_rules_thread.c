@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who the parent is where no bytes say it: the thread, the opener, equal heads (rules 5 to 7), and where none of them can tell. */
+#include <pthread.h>
+#include <stdio.h>
+
+#include "shim/engine.h"
+#include "shim/thread.h"
+#include "tests/unit/engine_fixture.h"
+#include "tests/unit/engine_hooks.h"
+#include "tests/unit/rules_fixture.h"
+
+static int up(void **state)
+{
+	(void)state;
+	engine_up(NULL);
+	return 0;
+}
+
+static int up_content(void **state)
+{
+	(void)state;
+	engine_up((const char *const[]){"INTERSPAN_CONTENT_RULE=true", NULL});
+	return 0;
+}
+
+/* ---- rule 5 ---- */
+
+static void a_thread_that_serves_is_the_parent(void **state)
+{
+	struct link a = hook_accept(), out = idle_connection();
+	const struct record *r;
+
+	(void)state;
+	serve_begin(&a, REQUEST);
+	r = call(&out, REQUEST);
+	assert_int_equal(r->evidence, EVIDENCE_THREAD);
+	assert_int_equal(call(&out, REQUEST)->evidence, EVIDENCE_THREAD);
+	end_one(&a, &out);
+	assert_true(span_is_child_of(r, span_nth(SPAN_SERVER, 0)));
+}
+
+/* Whatever revokes the class does it for good: not even a lone request is believed afterwards. */
+static void assert_class_revoked(struct link *out)
+{
+	struct link late = hook_accept();
+
+	assert_int_equal(counted(STAT_RULES_REVOKED), 1);
+	serve_begin(&late, REQUEST);
+	assert_int_not_equal(call(out, REQUEST)->evidence, EVIDENCE_THREAD);
+	serve_end(&late);
+	link_close(&late);
+	link_close(out);
+}
+
+static void a_second_read_revokes_the_class(void **state)
+{
+	struct link a = hook_accept(), b = hook_accept(), out = idle_connection();
+
+	(void)state;
+	serve_begin(&a, REQUEST);
+	serve_begin(&b, REQUEST);
+	assert_no_parent(call(&out, REQUEST), EVIDENCE_AMBIGUOUS, 2);
+	end_both(&a, &b);
+	assert_class_revoked(&out);
+}
+
+static void a_condition_wait_revokes_the_class(void **state)
+{
+	struct link a = hook_accept(), out = idle_connection();
+
+	(void)state;
+	engine_condition_waiting(); /* with nothing open: no harm */
+	assert_int_equal(counted(STAT_RULES_REVOKED), 0);
+	serve_begin(&a, REQUEST);
+	engine_condition_waiting();
+	assert_no_parent(call(&out, REQUEST), EVIDENCE_AMBIGUOUS, 1);
+	serve_end(&a);
+	link_close(&a);
+	assert_class_revoked(&out);
+}
+
+static void a_wait_for_events_revokes_the_class(void **state)
+{
+	struct link a = hook_accept(), out = idle_connection();
+
+	(void)state;
+	serve_begin(&a, REQUEST);
+	hook_waited(hook_epoll(), -1, 1);
+	serve_end(&a);
+	link_close(&a);
+	assert_class_revoked(&out);
+}
+
+static void a_new_connection_revokes_the_class(void **state)
+{
+	struct link a = hook_accept(), b, out = idle_connection();
+
+	(void)state;
+	serve_begin(&a, REQUEST);
+	b = hook_accept();
+	serve_end(&a);
+	link_close(&a);
+	link_close(&b);
+	assert_class_revoked(&out);
+}
+
+/* Polling for the answer to its own call is what a thread that serves one request does. */
+static void a_poll_for_its_own_call_does_not(void **state)
+{
+	struct link a = hook_accept(), other = hook_accept(), out = idle_connection();
+	struct pollfd own[] = {{out.ours, POLLIN, 0}, {a.ours, POLLIN, 0}}, all[] = {{other.ours, POLLIN, 0}, own[0]};
+
+	(void)state;
+	serve_begin(&a, REQUEST);
+	call_begin(&out, REQUEST, NULL, 0);
+	engine_waiting_at_most(1000);
+	engine_poll_begin(own, 2);
+	engine_poll_end(1);
+	call_end(&out);
+	assert_int_equal(call(&out, REQUEST)->evidence, EVIDENCE_THREAD);
+	assert_int_equal(counted(STAT_RULES_REVOKED), 0);
+	engine_poll_begin(all, 2);
+	engine_poll_end(1);
+	assert_int_equal(counted(STAT_RULES_REVOKED), 1);
+	link_close(&other);
+	end_one(&a, &out);
+}
+
+/* ---- threads ---- */
+
+static void *calls_twice(void *out)
+{
+	(void)call(out, REQUEST);
+	engine_condition_waiting();
+	(void)call(out, REQUEST);
+	return NULL;
+}
+
+static void a_thread_inherits_until_it_fetches_work(void **state)
+{
+	struct link a = hook_accept(), out = idle_connection();
+	struct thread_run run;
+
+	(void)state;
+	serve_begin(&a, REQUEST);
+	run_thread(&run, calls_twice, &out);
+	join_thread(&run);
+	end_one(&a, &out);
+	assert_int_equal(span_at(0)->evidence, EVIDENCE_THREAD);
+	assert_true(span_is_child_of(span_at(0), span_nth(SPAN_SERVER, 0)));
+	assert_int_equal(span_at(1)->evidence, EVIDENCE_AMBIGUOUS);
+}
+
+static void *serves(void *unused)
+{
+	struct link in = hook_accept(), out = hook_connect();
+
+	(void)unused;
+	for (int i = 0; i < 50; i++) {
+		serve_begin(&in, REQUEST);
+		call_begin(&out, REQUEST, NULL, 0);
+		call_end(&out);
+		serve_end(&in);
+	}
+	end_one(&in, &out);
+	return NULL;
+}
+
+static void threads_serve_their_own(void **state)
+{
+	struct thread_run run[2];
+	unsigned right = 0;
+
+	(void)state;
+	for (int i = 0; i < 2; i++)
+		run_thread(&run[i], serves, NULL);
+	for (int i = 0; i < 2; i++)
+		join_thread(&run[i]);
+	assert_int_equal(spans_count(), 200);
+	for (unsigned i = 0; i < 100; i++)
+		for (unsigned k = 0; k < 100; k++)
+			right += span_nth(SPAN_CLIENT, i)->tid == span_nth(SPAN_SERVER, k)->tid &&
+				 span_is_child_of(span_nth(SPAN_CLIENT, i), span_nth(SPAN_SERVER, k));
+	assert_int_equal(right, 100);
+}
+
+/* ---- rule 6 ---- */
+
+static void the_opener_is_the_parent_of_the_first_request(void **state)
+{
+	struct link a = hook_accept(), b = hook_accept(), out;
+	int epfd = hook_epoll();
+	const struct record *r;
+
+	(void)state;
+	hook_waited(epfd, -1, 1);
+	serve_begin(&a, REQUEST);
+	out = hook_connect();
+	hook_waited(epfd, -1, 1);
+	serve_begin(&b, REQUEST);
+	hook_waited(epfd, -1, 1);
+	r = call(&out, REQUEST);
+	assert_int_equal(r->evidence, EVIDENCE_OPENER);
+	assert_no_parent(call(&out, REQUEST), EVIDENCE_AMBIGUOUS, 2); /* and of no other */
+	end_both(&a, &b);
+	assert_true(span_is_child_of(r, span_nth(SPAN_SERVER, 0)));
+	link_close(&out);
+}
+
+/* It made its call over another connection; this one is left for anybody. */
+static void an_opener_that_called_elsewhere_is_not(void **state)
+{
+	struct link a = hook_accept(), old = idle_connection(), out;
+	int epfd = hook_epoll();
+
+	(void)state;
+	hook_waited(epfd, -1, 1);
+	serve_begin(&a, REQUEST);
+	out = hook_connect();
+	assert_int_equal(call(&old, REQUEST)->evidence, EVIDENCE_STIMULUS);
+	hook_waited(epfd, -1, 1);
+	assert_no_parent(call(&out, REQUEST), EVIDENCE_AMBIGUOUS, 1);
+	link_close(&old);
+	end_one(&a, &out);
+}
+
+/* Nobody knows for whom this one was opened; a request that has just arrived, for sure, did not do it. */
+static void a_completed_connect_is_a_stimulus(void **state)
+{
+	struct link a = hook_accept(), b = hook_accept(), out = hook_connect();
+	int epfd = hook_epoll();
+
+	(void)state;
+	hook_waited(epfd, -1, 1);
+	serve_begin(&a, REQUEST);
+	hook_waited(epfd, -1, 2);
+	serve_begin(&b, REQUEST);
+	assert_no_parent(call(&out, REQUEST), EVIDENCE_AMBIGUOUS, 2);
+	end_both(&a, &b);
+	link_close(&out);
+}
+
+static void *serves_and_calls(void *out)
+{
+	struct link in = hook_accept();
+
+	serve_begin(&in, REQUEST);
+	assert_no_parent(call(out, REQUEST), EVIDENCE_AMBIGUOUS, 2);
+	serve_end(&in);
+	link_close(&in);
+	return NULL;
+}
+
+/* Opened for a, used by a thread that serves b: both rules are exact, so neither is used. */
+static void where_rules_disagree_neither_is_used(void **state)
+{
+	struct link a = hook_accept(), out;
+	struct thread_run run;
+
+	(void)state;
+	hook_waited(hook_epoll(), -1, 1);
+	serve_begin(&a, REQUEST);
+	out = hook_connect();
+	run_thread(&run, serves_and_calls, &out);
+	join_thread(&run);
+	assert_int_equal(counted(STAT_DISAGREEMENTS), 1);
+	end_one(&a, &out);
+}
+
+/* ---- rule 7, and none ---- */
+
+#define HEAD_A "GET /x HTTP/1.1\r\nHost: h\r\nX-Id: 1\r\n\r\n"
+#define HEAD_B "GET /x HTTP/1.1\r\nHost: h\r\nX-Id: 2\r\n\r\n"
+
+static void equal_heads(enum evidence expected)
+{
+	struct link a = hook_accept(), b = hook_accept(), out = idle_connection();
+
+	hook_waited(hook_epoll(), -1, 2);
+	serve_begin(&a, HEAD_A);
+	serve_begin(&b, HEAD_B);
+	assert_int_equal(call(&out, HEAD_B)->evidence, expected);
+	end_both(&a, &b);
+	assert_int_equal(span_is_child_of(span_at(0), span_nth(SPAN_SERVER, 1)), expected == EVIDENCE_CONTENT);
+	link_close(&out);
+}
+
+static void content_is_not_asked(void **state)
+{
+	(void)state;
+	equal_heads(EVIDENCE_AMBIGUOUS);
+}
+
+static void content_is_asked_where_wanted(void **state)
+{
+	struct link a = hook_accept(), b = hook_accept(), out = idle_connection();
+
+	(void)state;
+	equal_heads(EVIDENCE_CONTENT);
+	hook_waited(hook_epoll(), -1, 2);
+	serve_begin(&a, HEAD_A);
+	serve_begin(&b, HEAD_A);
+	assert_no_parent(call(&out, HEAD_A), EVIDENCE_AMBIGUOUS, 2);
+	end_both(&a, &b);
+	assert_no_parent(call(&out, HEAD_B), EVIDENCE_ROOT, 0); /* sent with nothing open: never believed again */
+	a = hook_accept();
+	serve_begin(&a, HEAD_B);
+	no_thread_rule();
+	assert_no_parent(call(&out, HEAD_B), EVIDENCE_AMBIGUOUS, 1);
+	end_one(&a, &out);
+}
+
+static void links_are_at_most_four(void **state)
+{
+	struct link in[6], out = idle_connection();
+
+	(void)state;
+	for (int i = 0; i < 6; i++)
+		in[i] = hook_accept();
+	hook_waited(hook_epoll(), -1, 6);
+	for (int i = 0; i < 6; i++)
+		serve_begin(&in[i], REQUEST);
+	assert_no_parent(call(&out, REQUEST), EVIDENCE_AMBIGUOUS, 4);
+	for (int i = 0; i < 6; i++) {
+		serve_end(&in[i]);
+		link_close(&in[i]);
+	}
+	link_close(&out);
+}
+
+static void with_nothing_open_it_is_a_root(void **state)
+{
+	struct link out = idle_connection();
+
+	(void)state;
+	assert_no_parent(call(&out, REQUEST), EVIDENCE_ROOT, 0);
+	link_close(&out);
+}
+
+#define TEST(test, up) cmocka_unit_test_setup_teardown(test, up, rules_balanced)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_thread_that_serves_is_the_parent, up),
+		TEST(a_second_read_revokes_the_class, up),
+		TEST(a_condition_wait_revokes_the_class, up),
+		TEST(a_wait_for_events_revokes_the_class, up),
+		TEST(a_new_connection_revokes_the_class, up),
+		TEST(a_poll_for_its_own_call_does_not, up),
+		TEST(a_thread_inherits_until_it_fetches_work, up),
+		TEST(threads_serve_their_own, up),
+		TEST(the_opener_is_the_parent_of_the_first_request, up),
+		TEST(an_opener_that_called_elsewhere_is_not, up),
+		TEST(a_completed_connect_is_a_stimulus, up),
+		TEST(where_rules_disagree_neither_is_used, up),
+		TEST(content_is_not_asked, up),
+		TEST(content_is_asked_where_wanted, up_content),
+		TEST(links_are_at_most_four, up),
+		TEST(with_nothing_open_it_is_a_root, up),
+	};
+
+	return ENGINE_RUN_EACH(tests);
+}
