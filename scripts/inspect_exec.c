@@ -121,6 +121,7 @@ static char *decode(char *text)
 /* Put NAME=VALUE into the environment, whatever the name looks like. */
 static void assign(char *item)
 {
+	static char **ours; /* the array in environ, once it is not the kernel's */
 	size_t name_len = strcspn(item, "=");
 	size_t n = 0;
 
@@ -136,7 +137,8 @@ static void assign(char *item)
 		return;
 	memcpy(longer, environ, n * sizeof(*longer));
 	longer[n] = item;
-	environ = longer;
+	free(ours);
+	ours = environ = longer;
 }
 
 static void drop(const char *name)

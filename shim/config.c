@@ -196,10 +196,10 @@ int config_read(struct config *ret, char *const envp[], config_warning *warn)
 	for (i = 0; i < N_SETTINGS; i++) {
 		if (values[i] == NULL)
 			continue;
-		if (is_text(i))
-			at = set_text(ret, i, values[i], at);
-		else
+		if (!is_text(i))
 			set_number(ret, i, values[i], warn);
+		else if (at != NULL)
+			at = set_text(ret, i, values[i], at);
 	}
 	return 0;
 }

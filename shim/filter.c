@@ -163,7 +163,7 @@ static struct slice path_of(struct slice target)
 			if (memcmp(target.p + i, "://", 3) != 0)
 				continue;
 
-			struct slice rest = slice_from(target, i + 3);
+			struct slice rest = slice(target.p + i + 3, target.len - i - 3);
 			const uint8_t *slash = memchr(rest.p, '/', rest.len);
 
 			target = slash ? slice(slash, (size_t)(rest.p + rest.len - slash)) : slice("/", 1);

@@ -125,9 +125,9 @@ void ids_new_span(uint8_t span_id[8], struct handle handle)
 	uint64_t plain = (uint64_t)(handle.slot & ((1u << SLOT_BITS) - 1)) << 40 |
 			 (uint64_t)(handle.gen & ((1u << GENERATION_BITS) - 1)) << 24 | key.check >> 8;
 	uint64_t cipher = encrypt(plain, &key);
+	uint64_t id = cipher ? cipher : 1; /* never zero; decrypting this one fails its check, which is harmless */
 
-	cipher |= cipher == 0; /* an id is never zero; decrypting this one fails its check, which is harmless */
-	memcpy(span_id, &cipher, 8);
+	memcpy(span_id, &id, 8);
 }
 
 static bool recognised_by(const struct key *k, uint64_t cipher, struct handle *ret)
