@@ -30,4 +30,19 @@ protocols-bench: $(PT)/bench_http1 ## instructions that parsing a head costs
 		'/^[0-9]+ bytes/ { bytes = $$1 } /Collected/ { n = $$NF / 1000 } END { print kind " of " bytes " bytes: " n " instructions"; \
 		exit !(n > 0 && n <= 700) }' || exit 1; done
 
-.PHONY: protocols-test protocols-bench
+$(PT)/fuzz_%: tests/fuzz/fuzz_%.c $(PT_DEPS)
+	$(call msg,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)clang $(BASE) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(PT_SRC_$*)
+
+# Heads seed the parsers of values, too: the fuzzer takes them apart.
+$(PT)/corpus: $(PT)/transcripts $(wildcard tests/protocols/*.txt)
+	$(Q)mkdir -p $@ && $< $@ && touch $@
+
+PT_FUZZ := $(filter-out transcripts,$(PT_UNITS))
+fuzz-protocols: FUZZ_SECONDS = 20
+fuzz-protocols: $(PT_FUZZ:%=$(PT)/fuzz_%) $(PT)/corpus ## fuzz each protocol parser for FUZZ_SECONDS
+	$(Q)for t in $(PT_FUZZ); do mkdir -p $(PT)/found_$$t && $(PT)/fuzz_$$t -max_total_time=$(FUZZ_SECONDS) -max_len=4096 \
+		-verbosity=0 -print_final_stats=1 -artifact_prefix=$(PT)/ $(PT)/found_$$t $(PT)/corpus || exit 1; done
+
+.PHONY: protocols-test protocols-bench fuzz-protocols

@@ -13,6 +13,9 @@
 #define METHOD_MAX 32
 #define CONTENT_LENGTH_DIGITS 18
 
+/* Called once or twice for each line of each head. */
+#define INLINE static inline __attribute__((always_inline))
+
 static bool is_control(uint8_t c)
 {
 	return (c < 0x20 && c != '\t') || c == 0x7f;
@@ -29,12 +32,17 @@ struct text {
 };
 
 #ifdef __SSE2__
-/* Bit i: byte i is below limit, or above 0x7e: what is special, and little that is not. limit is 0x21 at most. */
-static inline unsigned suspects(__m128i v, char limit)
+/* The sign bit of each byte that is below limit (0x21 at most) or above 0x7e: all that is special, and little that is not. */
+static inline __m128i suspects(__m128i v, char limit)
 {
 	__m128i one_more = _mm_add_epi8(v, _mm_set1_epi8(1)); /* as signed, 0x7f and above are now below all others */
 
-	return (unsigned)_mm_movemask_epi8(_mm_cmplt_epi8(one_more, _mm_set1_epi8((char)(limit + 1))));
+	return _mm_subs_epi8(one_more, _mm_set1_epi8((char)(limit + 1)));
+}
+
+static inline unsigned sign_bits(__m128i v)
+{
+	return (unsigned)_mm_movemask_epi8(v);
 }
 
 static inline __m128i load(const uint8_t *p)
@@ -45,23 +53,24 @@ static inline __m128i load(const uint8_t *p)
 
 static inline bool is_special(uint8_t c, bool with_blanks)
 {
-	return is_control(c) || (with_blanks && is_blank(c));
+	return c == '\r' || is_control(c) || (with_blanks && is_blank(c)); /* the one that is most likely first */
 }
 
 /* The first control character (with_blanks: or blank) from p on, or the end. Tab is a blank. */
-static inline const uint8_t *find_special(const uint8_t *p, struct text t, bool with_blanks)
+INLINE const uint8_t *find_special(const uint8_t *p, struct text t, bool with_blanks)
 {
 #ifdef __SSE2__
 	char limit = with_blanks ? 0x21 : 0x20;
 	unsigned mask;
 
 	for (; t.end - p >= 16; p += 16) {
-		for (mask = suspects(load(p), limit); mask; mask &= mask - 1)
+		for (mask = sign_bits(suspects(load(p), limit)); mask; mask &= mask - 1)
 			if (is_special(p[__builtin_ctz(mask)], with_blanks))
 				return p + __builtin_ctz(mask);
 	}
 	if (t.end - t.start >= 16 && p < t.end) {
-		for (mask = suspects(load(t.end - 16), limit) >> (16 - (t.end - p)); mask; mask &= mask - 1)
+		mask = sign_bits(suspects(load(t.end - 16), limit)) >> (16 - (t.end - p));
+		for (; mask; mask &= mask - 1)
 			if (is_special(p[__builtin_ctz(mask)], with_blanks))
 				return p + __builtin_ctz(mask);
 		return t.end;
@@ -73,7 +82,7 @@ static inline const uint8_t *find_special(const uint8_t *p, struct text t, bool 
 }
 
 /* stop is what find_special() found. 0: the input ends before the line does; -EPROTO: a control character within. */
-static inline int end_line(const uint8_t *stop, const uint8_t *end, const uint8_t **ret_next)
+INLINE int end_line(const uint8_t *stop, const uint8_t *end, const uint8_t **ret_next)
 {
 	if (end - stop >= 2 && stop[0] == '\r' && stop[1] == '\n') {
 		*ret_next = stop + 2;
@@ -152,36 +161,46 @@ static bool parse_status_line(struct slice line, struct http1_head *ret)
 
 /* text in lower case: letters, digits and hyphens, which the bit that lowers letters leaves alone, and which it makes of nothing
  * else that a name may hold. name.len is len already. */
-static inline __attribute__((always_inline)) bool name_is(const uint8_t *name, const char *text, size_t len)
+INLINE bool name_is(const uint8_t *name, const char *text, size_t len)
 {
-	uint64_t a = 0, b = 0, first = 0, last = 0;
-	size_t width = len >= 8 ? 8 : len >= 4 ? 4 : 2;
+	if (len >= 8) {
+		uint64_t a, b, first, last;
 
-	memcpy(&a, name, width);
-	memcpy(&b, name + len - width, width);
-	memcpy(&first, text, width);
-	memcpy(&last, text + len - width, width);
-	if ((a | (LOWER >> (64 - 8 * width))) != first || (b | (LOWER >> (64 - 8 * width))) != last)
-		return false;
-	return len <= 16 || (name[8] | 0x20) == text[8]; /* the longest has 17: the two words leave one out */
+		memcpy(&a, name, 8);
+		memcpy(&b, name + len - 8, 8);
+		memcpy(&first, text, 8);
+		memcpy(&last, text + len - 8, 8);
+		/* The longest has 17 letters: the two words leave one out. */
+		return (a | LOWER) == first && (b | LOWER) == last && (len <= 16 || (name[8] | 0x20) == text[8]);
+	}
+	if (len >= 4) {
+		uint32_t a, b, first, last;
+
+		memcpy(&a, name, 4);
+		memcpy(&b, name + len - 4, 4);
+		memcpy(&first, text, 4);
+		memcpy(&last, text + len - 4, 4);
+		return (a | (uint32_t)LOWER) == first && (b | (uint32_t)LOWER) == last;
+	}
+	return (name[0] | 0x20) == text[0] && (name[1] | 0x20) == text[1];
 }
 
 #define IS(literal) name_is(name.p, literal, sizeof(literal) - 1)
 /* A field's name, which a colon ends. 0: there is none, or a blank, control character or byte above 126 stands in it. */
-static inline size_t name_length(const uint8_t *p, const uint8_t *end)
+INLINE size_t name_length(const uint8_t *p, const uint8_t *end)
 {
 	const uint8_t *start = p;
 
 #ifdef __SSE2__
 	if (end - p >= 16) {
 		__m128i v = load(p);
-		unsigned colons = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8(':')));
-		unsigned before = colons ? (colons & -colons) - 1 : 0xffff;
+		unsigned mask = sign_bits(_mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8(':')), suspects(v, 0x21)));
 
-		if (suspects(v, 0x21) & before)
-			return 0;
-		if (colons)
-			return (size_t)__builtin_ctz(colons);
+		if (mask) {
+			size_t n = (size_t)__builtin_ctz(mask);
+
+			return p[n] == ':' ? n : 0;
+		}
 		p += 16;
 	}
 #endif
@@ -191,7 +210,7 @@ static inline size_t name_length(const uint8_t *p, const uint8_t *end)
 }
 
 /* Without surrounding blanks. There are no other control characters in a line. */
-static inline struct slice trimmed(const uint8_t *p, const uint8_t *end)
+INLINE struct slice trimmed(const uint8_t *p, const uint8_t *end)
 {
 	while (p < end && *p <= ' ')
 		p++;
@@ -291,7 +310,7 @@ static bool signs_nothing(struct slice credentials)
 static void keep(struct http1_head *head, enum http1_field field, struct slice value)
 {
 	if (head->n_kept[field] == 0)
-		head->kept[field] = value;
+		head->kept[field] = trimmed(value.p, value.p + value.len);
 	if (head->n_kept[field] < UINT8_MAX)
 		head->n_kept[field]++;
 }
@@ -317,11 +336,11 @@ static bool take_long_field(struct http1_head *head, bool *coded, struct slice n
 	case 13:
 		if (IS("authorization")) {
 			keep(head, HTTP1_AUTHORIZATION, value);
-			head->signs_context |= !signs_nothing(value) && names_context(value);
+			head->signs_context |= !signs_nothing(trimmed(value.p, value.p + value.len)) && names_context(value);
 		}
 		return true;
 	case 14:
-		return !IS("content-length") || parse_content_length(head, value);
+		return !IS("content-length") || parse_content_length(head, trimmed(value.p, value.p + value.len));
 	case 15:
 		if (IS("signature-input")) {
 			keep(head, HTTP1_SIGNATURE_INPUT, value);
@@ -340,7 +359,7 @@ static bool take_long_field(struct http1_head *head, bool *coded, struct slice n
 	}
 }
 
-/* By length, so that fields nobody asks for cost a comparison or two. False: -EPROTO. */
+/* By length, so that fields nobody asks for cost a comparison or two. value has its blanks still. False: -EPROTO. */
 static bool take_field(struct http1_head *head, bool *coded, struct slice name, struct slice value)
 {
 	switch (name.len) {
@@ -352,7 +371,7 @@ static bool take_field(struct http1_head *head, bool *coded, struct slice name, 
 		return true;
 	case 6:
 		if (IS("expect"))
-			head->expect_continue |= slice_is_nocase(value, "100-continue", 12);
+			head->expect_continue |= slice_is_nocase(trimmed(value.p, value.p + value.len), "100-continue", 12);
 		return true;
 	case 7:
 		KEEP_IF("baggage", HTTP1_BAGGAGE);
@@ -404,38 +423,47 @@ static void clear(struct http1_head *ret, enum http1_kind kind)
 }
 
 /*
- * What is wrong with a line is said when the line is complete, and a control character at once: whoever has the head in pieces
- * relies on that.
+ * From the first field on. What is wrong with a line is said when the line is complete, and a control character at once: whoever
+ * has the head in pieces relies on that.
  */
+static long parse_fields(struct text t, const uint8_t *p, struct http1_head *ret)
+{
+	unsigned n = 0;
+	bool coded = false;
+
+	for (;;) {
+		size_t name = name_length(p, t.end);
+		const uint8_t *value = p + name + (name > 0), *stop = find_special(value, t, false), *next;
+		int got = end_line(stop, t.end, &next);
+
+		if (got <= 0)
+			return got;
+		if (name == 0) {
+			ret->n_fields = (uint16_t)n;
+			return stop == p ? finish(ret, coded, t.start, p, next) : -EPROTO;
+		}
+		if (++n > HTTP1_MAX_FIELDS ||
+		    !take_field(ret, &coded, slice(p, name), slice(value, (size_t)(stop - value))))
+			return -EPROTO;
+		p = next;
+	}
+}
+
 long http1_parse_head(struct slice in, enum http1_kind kind, struct http1_head *ret)
 {
 	struct text t = {in.p, in.p + (in.len < HTTP1_MAX_HEAD ? in.len : HTTP1_MAX_HEAD)};
-	long incomplete = in.len >= HTTP1_MAX_HEAD ? -EPROTO : 0;
 	const uint8_t *p = in.p;
-	bool coded = false;
 	struct slice line;
-	int got;
+	long len;
 
 	clear(ret, kind);
-	got = take_line(&p, t, &line);
-	if (got <= 0)
-		return got < 0 ? got : incomplete;
-	if (!(kind == HTTP1_REQUEST ? parse_request_line(line, ret) : parse_status_line(line, ret)))
-		return -EPROTO;
-	for (;;) {
-		const uint8_t *start = p, *stop;
-		size_t name = name_length(p, t.end);
-
-		stop = find_special(name ? p + name + 1 : p, t, false);
-		got = end_line(stop, t.end, &p);
-		if (got <= 0)
-			return got < 0 ? got : incomplete;
-		if (stop == start)
-			return finish(ret, coded, in.p, start, p);
-		if (name == 0 || ret->n_fields++ == HTTP1_MAX_FIELDS ||
-		    !take_field(ret, &coded, slice(start, name), trimmed(start + name + 1, stop)))
+	len = take_line(&p, t, &line);
+	if (len > 0) {
+		if (!(kind == HTTP1_REQUEST ? parse_request_line(line, ret) : parse_status_line(line, ret)))
 			return -EPROTO;
+		len = parse_fields(t, p, ret);
 	}
+	return len == 0 && in.len >= HTTP1_MAX_HEAD ? -EPROTO : len;
 }
 
 bool http1_next_field(const struct http1_head *head, size_t *cursor, struct slice *ret_name, struct slice *ret_value)

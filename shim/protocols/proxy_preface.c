@@ -56,45 +56,70 @@ static int hex_value(uint8_t c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Groups of hex digits, one "::" at most (RFC 4291 section 2.2, without the embedded IPv4 form). */
+/* One group of an address. False: none here. */
+static bool parse_group(struct slice s, size_t *at, uint8_t out[2])
+{
+	unsigned value = 0, n = 0;
+
+	for (; *at < s.len && n < 5 && hex_value(s.p[*at]) >= 0; n++)
+		value = value << 4 | (unsigned)hex_value(s.p[(*at)++]);
+	out[0] = (uint8_t)(value >> 8);
+	out[1] = (uint8_t)value;
+	return n >= 1 && n <= 4;
+}
+
+/* Where an IPv4 address begins in the last place of an IPv6 one (as inet_ntop() writes mapped ones); s.len: there is none. */
+static size_t embedded_at(struct slice s)
+{
+	size_t i = s.len;
+
+	if (!s.len || !memchr(s.p, '.', s.len))
+		return s.len;
+	while (i > 0 && s.p[i - 1] != ':')
+		i--;
+	return i;
+}
+
+/*
+ * RFC 4291 section 2.2: groups of hex digits, "::" once at most, the last two perhaps as IPv4. bytes: what is known so far;
+ * gap: where in it the zeros of "::" belong.
+ */
 static bool parse_ipv6(struct slice s, uint8_t out[16])
 {
-	uint16_t group[8] = {0};
-	int n = 0, gap = -1;
-	size_t i = 0;
+	size_t n = 0, gap = SIZE_MAX, i = 0, embedded = embedded_at(s);
+	uint8_t bytes[16], ipv4[16];
 
 	if (s.len >= 2 && s.p[0] == ':' && s.p[1] == ':') {
 		gap = 0;
 		i = 2;
 	}
-	while (i < s.len) {
-		unsigned value = 0, digits = 0;
-
-		for (; i < s.len && hex_value(s.p[i]) >= 0 && digits < 5; i++, digits++)
-			value = value << 4 | (unsigned)hex_value(s.p[i]);
-		if (digits == 0 || digits > 4 || n == 8)
+	while (i < embedded) {
+		if (n == 16 || !parse_group(s, &i, bytes + n))
 			return false;
-		group[n++] = (uint16_t)value;
+		n += 2;
 		if (i == s.len)
 			break;
 		if (s.p[i++] != ':' || i == s.len)
 			return false;
 		if (s.p[i] == ':') {
-			if (gap >= 0)
+			if (gap != SIZE_MAX)
 				return false;
 			gap = n;
 			i++;
 		}
 	}
-	if (gap < 0 ? n != 8 : n > 7)
-		return false;
-	for (int k = 0; k < 8; k++) {
-		int from = gap < 0 || k < gap ? k : k - (8 - n);
-		uint16_t value = gap >= 0 && k >= gap && k < gap + 8 - n ? 0 : group[from];
-
-		out[2 * k] = (uint8_t)(value >> 8);
-		out[2 * k + 1] = (uint8_t)value;
+	if (embedded < s.len) {
+		if (i != embedded || n > 12 || !parse_ipv4(slice_from(s, i), ipv4))
+			return false;
+		memcpy(bytes + n, ipv4, 4);
+		n += 4;
 	}
+	if (gap == SIZE_MAX ? n != 16 : n > 14)
+		return false;
+	gap = gap < n ? gap : n;
+	memset(out, 0, 16);
+	memcpy(out, bytes, gap);
+	memcpy(out + 16 - (n - gap), bytes + gap, n - gap);
 	return true;
 }
 

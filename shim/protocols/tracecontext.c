@@ -147,23 +147,37 @@ static bool is_token_char(uint8_t c)
 	return c > ' ' && c < 0x7f && !memchr("\"(),/:;<=>?@[\\]{}", c, 17);
 }
 
-static bool is_baggage_member(struct slice m)
+/* What stands between semicolons: a token, and a value of baggage-octets where there must or may be one. */
+static bool is_baggage_part(struct slice part, bool value_wanted)
 {
 	size_t key = 0;
 
-	while (key < m.len && is_token_char(m.p[key]))
+	part = trimmed(part);
+	while (key < part.len && is_token_char(part.p[key]))
 		key++;
 
-	struct slice rest = trimmed(slice_from(m, key));
+	struct slice rest = trimmed(slice_from(part, key));
 
-	if (key == 0 || rest.len == 0 || rest.p[0] != '=')
+	if (key == 0 || (rest.len == 0 && value_wanted))
 		return false;
-	/* The value, and properties after semicolons, in which blanks may stand. */
-	for (size_t i = 1; i < rest.len; i++) {
-		uint8_t c = rest.p[i];
-
-		if ((c < 0x20 && c != '\t') || c > 0x7e || c == '"' || c == '\\')
+	if (rest.len > 0 && rest.p[0] != '=')
+		return false;
+	rest = trimmed(slice_from(rest, 1));
+	for (size_t i = 0; i < rest.len; i++)
+		if (rest.p[i] <= ' ' || rest.p[i] > 0x7e || rest.p[i] == '"' || rest.p[i] == '\\')
 			return false;
+	return true;
+}
+
+static bool is_baggage_member(struct slice m)
+{
+	for (bool first = true; m.p; first = false) {
+		const uint8_t *semicolon = memchr(m.p, ';', m.len);
+		struct slice part = semicolon ? slice(m.p, (size_t)(semicolon - m.p)) : m;
+
+		if (!is_baggage_part(part, first))
+			return false;
+		m = semicolon ? slice_from(m, part.len + 1) : SLICE_NONE;
 	}
 	return true;
 }
@@ -255,11 +269,12 @@ bool b3_parse_multi(struct slice trace_id, struct slice span_id, struct slice sa
 	if (!trace_id.p || !span_id.p || !parse_b3_trace(trace_id, p.trace_id) || span_id.len != 16 ||
 	    !hex_parse(p.span_id, span_id.p, 8) || is_zero(p.span_id, 8))
 		return false;
-	p.debug = flags.p && slice_is_nocase(trimmed(flags), "1", 1);
-	p.sampling_deferred = !sampled.p && !p.debug;
 	sampled = trimmed(sampled);
-	if (p.debug || p.sampling_deferred || slice_is_nocase(sampled, "1", 1) || slice_is_nocase(sampled, "true", 4))
-		p.flags = 1;
+	p.debug = slice_is_nocase(trimmed(flags), "1", 1);
+	p.sampling_deferred = sampled.len == 0 && !p.debug;
+	p.flags = p.debug || p.sampling_deferred || slice_is_nocase(sampled, "1", 1) || slice_is_nocase(sampled, "true", 4);
+	if (!p.flags && !slice_is_nocase(sampled, "0", 1) && !slice_is_nocase(sampled, "false", 5))
+		return false;
 	*ret = p;
 	return true;
 }

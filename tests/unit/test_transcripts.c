@@ -233,7 +233,8 @@ static void write_corpus(const char *directory)
 		f = fopen(path, "w");
 		assert_non_null(f);
 		fputc((t->kind == HTTP1_RESPONSE) | (t->answers[0] == 'h') << 1 | (t->answers[0] == 'c') << 2, f);
-		fwrite(t->bytes, 1, t->len, f);
+		if (t->len)
+			fwrite(t->bytes, 1, t->len, f);
 		fclose(f);
 	}
 }
