@@ -74,7 +74,7 @@ void forwarder_note(struct exchange *server, const struct http1_head *head)
 		server->content_hash = forwarder_content_hash(head);
 }
 
-static bool reappears(const struct exchange *e, const uint32_t *out, uint8_t n)
+EXCHANGE_GLIMPSE static bool reappears(const struct exchange *e, const uint32_t *out, uint8_t n)
 {
 	for (uint8_t i = 0; i < e->n_fields; i++) {
 		uint8_t j = 0;
@@ -87,7 +87,7 @@ static bool reappears(const struct exchange *e, const uint32_t *out, uint8_t n)
 	return e->n_fields > 0;
 }
 
-static bool any_reappears(const uint32_t *out, uint8_t n)
+EXCHANGE_GLIMPSE static bool any_reappears(const uint32_t *out, uint8_t n)
 {
 	uint32_t last = exchange_high_water();
 
