@@ -23,7 +23,9 @@ struct conn {
 	_Atomic uint32_t busy;
 	_Atomic uint32_t descriptors;
 	_Atomic bool missed;     /* bytes went by unseen: opaque at the next look */
-	uint8_t role;
+	_Atomic bool orphaned;   /* closed while somebody was in it for too long: the next sweep ends it */
+	/* From here on of whoever has entered. A word of its own: compilers join loads of small neighbours. */
+	_Alignas(8) uint8_t role;
 	bool opaque;             /* given up: only closing it means anything */
 	bool sending;            /* a thread is inside the real send */
 	bool checked;            /* known to be a socket still: asked once, before the first mutation */
