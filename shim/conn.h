@@ -84,8 +84,8 @@ void conn_missed(int fd);
 /* Stop following it: its exchanges end without error if they have a status, else as unknown. Entered. */
 void conn_give_up(struct conn *c);
 /*
- * Nothing more follows. A body that lasts until then ends here, and with it the oldest exchange: that is no failure. Neither is an
- * answer that was complete before its request was. Entered.
+ * Nothing more follows. A body that lasts until then ends here, and with it the oldest exchange: that is no failure.
+ * Neither is an answer that was complete before its request was. Entered.
  */
 void conn_finish_answered(struct conn *c);
 /* End every open exchange: the peer left or we closed. error NULL: no failure. Entered. */
