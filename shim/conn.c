@@ -287,7 +287,8 @@ void conn_drop_descriptor(uint32_t slot)
 		return;
 	if (lock(c))
 		end_entered(c);
-	/* else: somebody hangs in it; it stays as it is, unreachable, until the process ends */
+	else /* its holder has been put to sleep by the scheduler, or hangs */
+		atomic_store(&c->orphaned, true);
 }
 
 /* ---- addresses ---- */
@@ -369,12 +370,17 @@ void conn_end_all(uint64_t now_ns)
 	for_each_open(end_connection_of, now_ns);
 }
 
-static void give_up_if_older(struct exchange *e, uint64_t born_before)
+EXCHANGE_GLIMPSE static void give_up_if_older(struct exchange *e, uint64_t born_before)
 {
 	struct conn *c = conn_at(e->connection);
+	bool orphan = e->connection && atomic_load(&c->orphaned);
 
-	if (e->start_ns >= born_before || !e->connection || !lock(c))
+	if ((e->start_ns >= born_before && !orphan) || !e->connection || !lock(c))
 		return;
+	if (orphan && atomic_exchange(&c->orphaned, false)) {
+		end_entered(c);
+		return;
+	}
 	if (exchange_is_open(exchange_handle(e)) && e->connection == conn_slot(c) && e->start_ns < born_before) {
 		conn_end_exchanges(c, "timeout");
 		conn_give_up(c);
@@ -390,8 +396,8 @@ void conn_sweep(uint64_t now_ns)
 
 	if (now_ns < due || !atomic_compare_exchange_strong(&next_ns, &due, now_ns + SWEEP_INTERVAL_NS))
 		return;
-	if (due != 0 && now_ns > age_ns)
-		for_each_open(give_up_if_older, now_ns - age_ns);
+	if (due != 0)
+		for_each_open(give_up_if_older, now_ns > age_ns ? now_ns - age_ns : 0);
 }
 
 static void share(struct exchange *e, uint64_t unused)

@@ -23,7 +23,9 @@ struct conn {
 	_Atomic uint32_t busy;
 	_Atomic uint32_t descriptors;
 	_Atomic bool missed;     /* bytes went by unseen: opaque at the next look */
-	uint8_t role;
+	_Atomic bool orphaned;   /* closed while somebody was in it for too long: the next sweep ends it */
+	/* From here on of whoever has entered. A word of its own: compilers join loads of small neighbours. */
+	_Alignas(8) uint8_t role;
 	bool opaque;             /* given up: only closing it means anything */
 	bool sending;            /* a thread is inside the real send */
 	bool checked;            /* known to be a socket still: asked once, before the first mutation */
@@ -85,8 +87,8 @@ void conn_missed(int fd);
 /* Stop following it: its exchanges end without error if they have a status, else as unknown. Entered. */
 void conn_give_up(struct conn *c);
 /*
- * Nothing more follows. A body that lasts until then ends here, and with it the oldest exchange: that is no failure. Neither is an
- * answer that was complete before its request was. Entered.
+ * Nothing more follows. A body that lasts until then ends here, and with it the oldest exchange: that is no failure.
+ * Neither is an answer that was complete before its request was. Entered.
  */
 void conn_finish_answered(struct conn *c);
 /* End every open exchange: the peer left or we closed. error NULL: no failure. Entered. */

@@ -242,7 +242,7 @@ static void owe(struct conn *c, struct plan *p, const struct piece *piece, size_
 	c->edits_done |= (uint8_t)(1u << (piece->edit - 1));
 }
 
-/* n bytes of the pieces are out: how many of the program's own is that? c is entered, or NULL when it was closed meanwhile. */
+/* n bytes of the pieces are out: how many of the program's own is that? c: see edited_outcome(). */
 static size_t account(struct conn *c, struct plan *p, size_t n)
 {
 	size_t told = 0;

@@ -9,11 +9,12 @@
 #include "shim/engine.h"
 
 /*
- * A send with bytes of ours in it: a request head that gets our headers, or what a short write cut off them. The program is told about its
- * own bytes only; bytes of ours that a short write cut off are owed, and go before anything else.
+ * A send with bytes of ours in it: a request head that gets our headers, or what a short write cut off them. The program
+ * is told about its own bytes only; bytes of ours that a short write cut off are owed, and go before anything else.
  *
- * In this order, for one real send: edited_plan(), edited_plan_owed(), both entered; edited_transmit(), not entered; edited_outcome();
- * edited_drop(). A plan starts with n, block, gathered, flat, head_end and owed zero; n still 0 after planning: send as it is.
+ * In this order, for one real send: edited_plan(), edited_plan_owed(), both entered; edited_transmit(), not entered;
+ * edited_outcome(); edited_drop(). A plan starts with n, block, gathered, flat, head_end and owed zero; n still 0 after
+ * planning: send as it is.
  */
 
 #define EDITED_PIECES_MAX 40      /* of an edited send; one with more is sent as it is */
@@ -40,15 +41,15 @@ struct plan {
 	uint16_t owed_len, owed_sent;
 };
 
-/* Look at what the program is about to send; fill in pieces if it is to be edited. Begins the exchange of a complete head. */
+/* Look at what is about to be sent; fill in pieces if it is to be edited. Begins the exchange of a complete head. */
 void edited_plan(struct conn *c, const struct sending *s, struct plan *p);
 /* Owed bytes go first; if nothing else is edited, the program's follow as they are. */
 void edited_plan_owed(struct conn *c, const struct sending *s, struct plan *p);
 /* The real call. Returns the bytes of all pieces that are out, or -1 with errno. */
 ssize_t edited_transmit(const struct sending *s, const struct plan *p);
 /*
- * What the program is told when n bytes of the pieces are out (or -1 with errno). *ret_again: nothing of the program's is, try on.
- * c is entered, or NULL when it was closed meanwhile.
+ * What the program is told when n bytes of the pieces are out (or -1 with errno). *ret_again: nothing of the program's
+ * is, try on. c is entered, or NULL when it was closed meanwhile.
  */
 ssize_t edited_outcome(struct conn *c, const struct sending *s, struct plan *p, ssize_t n, bool *ret_again);
 void edited_drop(struct plan *p);

@@ -46,6 +46,17 @@ struct exchange *exchange_of(struct handle h)
 	return exchange_is_open(h) ? exchange_at(h.slot) : NULL;
 }
 
+EXCHANGE_GLIMPSE bool exchange_context(struct handle h, struct context *ret)
+{
+	const struct exchange *e = exchange_of(h);
+
+	if (!e)
+		return false;
+	*ret = e->context;
+	atomic_thread_fence(memory_order_acquire);
+	return exchange_is_open(h);
+}
+
 struct exchange *exchange_named(struct handle from_id, const struct context *named)
 {
 	uint32_t open = exchange_open_generation(from_id.slot);

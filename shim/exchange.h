@@ -88,6 +88,13 @@ struct exchange *exchange_of(struct handle h);
 /* The open exchange that a span id of ours names, or NULL: generation, id and trace must match. */
 struct exchange *exchange_named(struct handle from_id, const struct context *named);
 struct exchange *exchange_at(uint32_t slot);
+/*
+ * A copy of the context of a handle's exchange, whole: another thread may end it, and begin another one in its place, while it is
+ * read. False: it is not open.
+ */
+bool exchange_context(struct handle h, struct context *ret);
+/* On functions that look at exchanges of other threads, and do not mind what they see in one that is just ending. */
+#define EXCHANGE_GLIMPSE __attribute__((no_sanitize("thread")))
 /* Slots 1 to this have ever been used: for the bounded scans of rules.c. */
 uint32_t exchange_high_water(void);
 

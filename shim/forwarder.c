@@ -96,7 +96,7 @@ void forwarder_note(struct exchange *server, const struct http1_head *head)
 		server->content_hash = forwarder_content_hash(head);
 }
 
-static bool reappears(const struct exchange *e, const uint32_t *out, uint8_t n)
+EXCHANGE_GLIMPSE static bool reappears(const struct exchange *e, const uint32_t *out, uint8_t n)
 {
 	for (uint8_t i = 0; i < e->n_fields; i++) {
 		uint8_t j = 0;
@@ -110,7 +110,7 @@ static bool reappears(const struct exchange *e, const uint32_t *out, uint8_t n)
 }
 
 /* In any open exchange. *ret_noted: there were some to compare with. */
-static bool any_reappears(const uint32_t *out, uint8_t n, bool *ret_noted)
+EXCHANGE_GLIMPSE static bool any_reappears(const uint32_t *out, uint8_t n, bool *ret_noted)
 {
 	uint32_t last = exchange_high_water();
 

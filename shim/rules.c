@@ -88,7 +88,7 @@ static bool connect_drives(const struct thread *t, const struct conn *c)
 
 /* ---- rule 7: equal heads ---- */
 
-static bool by_content(const struct request_evidence *evidence, struct handle *ret)
+EXCHANGE_GLIMPSE static bool by_content(const struct request_evidence *evidence, struct handle *ret)
 {
 	uint32_t last = exchange_high_water(), found = 0;
 
@@ -127,23 +127,23 @@ static void add_link(struct decision *d, const struct context *c)
 
 static void add_exchange_link(struct decision *d, struct handle h)
 {
-	const struct exchange *e = exchange_of(h);
+	struct context c;
 
-	if (e && e->role == EXCHANGE_SERVER)
-		add_link(d, &e->context);
+	if (exchange_context(h, &c))
+		add_link(d, &c);
 }
 
 /* What waits on this loop with nothing of its own under way could be the cause as well. */
-static void add_parked_links(struct decision *d, uint32_t loop)
+EXCHANGE_GLIMPSE static void add_parked_links(struct decision *d, uint32_t loop)
 {
 	uint32_t last = exchange_high_water();
 
 	for (uint32_t slot = 1; slot <= last && slot <= SCAN_MAX && d->n_links < RULES_MAX_LINKS; slot++) {
 		const struct exchange *e = exchange_at(slot);
+		uint32_t open = exchange_open_generation(slot);
 
-		if (exchange_open_generation(slot) && e->role == EXCHANGE_SERVER && e->loop == loop &&
-		    atomic_load(&e->outstanding) == 0)
-			add_link(d, &e->context);
+		if (open && e->role == EXCHANGE_SERVER && e->loop == loop && atomic_load(&e->outstanding) == 0)
+			add_exchange_link(d, (struct handle){slot, open - 1});
 	}
 }
 
@@ -163,13 +163,13 @@ static void ambiguous(const struct thread *t, const struct conn *c, struct decis
 
 static void parent_is(struct decision *d, struct handle h, enum evidence evidence)
 {
-	const struct exchange *e = exchange_of(h);
+	struct context parent;
 
-	if (!e)
+	if (!exchange_context(h, &parent))
 		return;
 	d->evidence = evidence;
 	d->exchange = h;
-	d->parent = e->context;
+	d->parent = parent;
 }
 
 /* The exchange that this work came from is over. */
@@ -199,7 +199,7 @@ static void check_against(struct thread *t, struct handle proven)
 
 /* ---- rule 1: the bytes say it ---- */
 
-static bool came_unstamped_with(const struct exchange *e, const struct context *named)
+EXCHANGE_GLIMPSE static bool came_unstamped_with(const struct exchange *e, const struct context *named)
 {
 	return e->role == EXCHANGE_SERVER && !e->stamped && memcmp(e->incoming.span_id, named->span_id, 8) == 0 &&
 	       memcmp(e->incoming.trace_id, named->trace_id, 16) == 0;
@@ -388,14 +388,8 @@ bool rules_current(struct thread *t, struct context *ret)
 	struct handle h;
 	enum evidence rule;
 
-	if (rules_opener(t, &h, &rule)) {
-		const struct exchange *e = exchange_of(h);
-
-		if (!e)
-			return false;
-		*ret = e->context;
-		return true;
-	}
+	if (rules_opener(t, &h, &rule))
+		return exchange_context(h, ret);
 	return exchange_open_count() == 0 && process_parent(ret);
 }
 

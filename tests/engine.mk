@@ -20,7 +20,15 @@ $(ENGINE_B)/tests/engine_%: tests/unit/test_%.c $(ENGINE_OBJ)
 	$(Q)$(CC) $(BASE) $(ENGINE_SAN) -Wl,--wrap=process_write -o $@ $< $(ENGINE_OBJ) -lcmocka -pthread
 
 engine-test: $(ENGINE_TESTS:%=$(ENGINE_B)/tests/engine_%) ## unit tests of the engine
-	$(Q)status=0; for t in $^; do $$t || status=1; done; exit $$status
+	$(Q)status=0; for t in $^; do $(ENGINE_RUN) $$t || status=1; done; exit $$status
 .PHONY: engine-test
+
+# The same under ThreadSanitizer (which does not know fences: what they guard is excepted by EXCHANGE_GLIMPSE) and under valgrind.
+engine-test-tsan:
+	$(Q)$(MAKE) --no-print-directory engine-test ENGINE_VARIANT=tsan ENGINE_SAN="-fsanitize=thread -Wno-tsan"
+engine-test-valgrind:
+	$(Q)$(MAKE) --no-print-directory engine-test ENGINE_VARIANT=plain ENGINE_SAN= \
+		ENGINE_RUN="valgrind -q --error-exitcode=9 --trace-children=no"
+.PHONY: engine-test-tsan engine-test-valgrind
 .SECONDARY: $(ENGINE_OBJ)
 -include $(ENGINE_OBJ:%.o=%.d)

@@ -18,8 +18,8 @@
 void engine_up(const char *const settings[]);
 
 /*
- * Run each test in a child of its own, because what the engine learns about a process (that it serves, forwards, uses io_uring) is for
- * good. A setup function is expected to call engine_up(). Returns the exit status of the program.
+ * Run each test in a child of its own, because what the engine learns about a process (that it serves, forwards, uses
+ * io_uring) is for good. A setup function is expected to call engine_up(). Returns the exit status of the program.
  */
 int engine_run_each(const char *group, const struct CMUnitTest *tests, size_t n);
 #define ENGINE_RUN_EACH(tests) engine_run_each(__FILE__, tests, sizeof(tests) / sizeof((tests)[0]))

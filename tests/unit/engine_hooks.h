@@ -30,7 +30,6 @@ ssize_t hook_sendmsg(int fd, const struct iovec *iov, int iovcnt, int flags);
 
 /* How the socket takes bytes: at most room of them in all, then EAGAIN; at most chunk in one call. SIZE_MAX: no bound. */
 extern size_t hook_room, hook_chunk;
-extern unsigned hook_edited_calls;
 
 /* As the program and as the peer would, whole: text of any length. */
 void peer_says(const struct link *l, const char *text);

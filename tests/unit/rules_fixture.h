@@ -10,7 +10,7 @@
 
 /* A call from beginning to end; its span is the last one written. */
 const struct record *call(const struct link *l, const char *request);
-/* A connection that has been there for long, and used: who opened it says nothing any more. Forgets the spans written before. */
+/* A connection used before: who opened it says nothing any more. Forgets the spans written so far. */
 struct link idle_connection(void);
 /* Loops do not serve one request at a time: leave rule 5 out of it. */
 void no_thread_rule(void);

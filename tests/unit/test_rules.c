@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who the parent is where no bytes say it: the only stimulus (rule 4), its oracle, and isolation. One test for each reason not to answer. */
+/* Who the parent is where no bytes say it: the only stimulus (rule 4), its oracle, isolation; each reason not to answer. */
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who the parent is where no bytes say it: the thread, the opener, equal heads (rules 5 to 7), and where none of them can tell. */
+/* Who the parent is where no bytes say it: the thread, the opener, equal heads (rules 5 to 7), or none of them. */
 #include <pthread.h>
 #include <stdio.h>
 
