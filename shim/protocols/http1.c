@@ -384,7 +384,7 @@ static int feed_between(struct http1_stream *s, struct slice in, struct http1_ev
 
 	if (skipped < 0)
 		return fail(s);
-	if ((size_t)skipped == in.len)
+	if ((size_t)skipped >= in.len)
 		return say(ret, HTTP1_MORE, in.len, 0);
 	err = begin_head(s, slice_from(in, (size_t)skipped), ret);
 	if (err == -ENOBUFS) { /* the same bytes will come again */
