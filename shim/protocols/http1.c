@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One direction of a connection as a state machine over messages. Heads are parsed whole: from the input where they lie in it,
- * else from a carry buffer, into which pieces are copied.
+ * One direction of a connection as a state machine over messages. Heads are parsed whole: from the input where they
+ * lie in it, else from a carry buffer, into which pieces are copied.
  */
 #include "shim/protocols/http1.h"
 
@@ -176,8 +176,9 @@ static bool is_worth_parsing(const uint8_t *bytes, size_t len, size_t fresh)
 }
 
 /*
- * One more piece of a head. What is carried is parsed again from its start, but only when a line may have been completed: the
- * bound on lines bounds the work, and errors are found at the same byte as in a head that comes whole.
+ * One more piece of a head. What is carried is parsed again from its start, but only when a line may have been
+ * completed: the bound on lines bounds the work, and errors are found at the same byte as in a head that comes
+ * whole.
  */
 static int continue_head(struct http1_stream *s, struct slice in, struct http1_event *ret)
 {
@@ -243,7 +244,8 @@ static bool is_blank(uint8_t c)
 	return c == ' ' || c == '\t';
 }
 
-/* RFC 9112 section 7.1.1: blanks, then an extension or the end of the line. A second number is not for us to interpret. */
+/* RFC 9112 section 7.1.1: blanks, then an extension or the end of the line. A second number is not for us to
+ * interpret. */
 static bool step_after_size(struct http1_stream *s, uint8_t c)
 {
 	s->chunk_state = c == '\r' ? CHUNK_SIZE_LF : c == ';' ? CHUNK_EXTENSION : CHUNK_BLANKS;

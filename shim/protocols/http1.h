@@ -4,14 +4,14 @@
 #include "shim/protocols/bytes.h"
 
 /*
- * HTTP/1.0 and 1.1 messages (RFC 9112), one direction of one connection, as a pull parser: bytes in, events
- * out, the same events for every split of the input. Pure: no I/O, no allocation, no globals; libc's mem*
- * functions only. The bytes may be hostile.
+ * HTTP/1.0 and 1.1 messages (RFC 9112), one direction of one connection, as a pull parser: bytes in, events out, the
+ * same events for every split of the input. Pure: no I/O, no allocation, no globals; libc's mem* functions only. The
+ * bytes may be hostile.
  *
- * It is as lenient as servers are (bare LF line ends, leading empty lines before a request) and as strict as it
- * must be to know where a message ends: anything that could make two parties disagree about that (Content-Length
- * twice with different values, Content-Length and Transfer-Encoding together, a bad chunk size, a space before the
- * colon, obs-fold, a NUL, a transfer coding whose last is not chunked) is -EPROTO, and the connection is opaque from there.
+ * It is as lenient as servers are (bare LF line ends, leading empty lines before a request) and as strict as it must
+ * be to know where a message ends: anything that could make two parties disagree about that (Content-Length twice
+ * with different values, Content-Length and Transfer-Encoding together, a bad chunk size, a space before the colon,
+ * obs-fold, a NUL, a transfer coding whose last is not chunked) is -EPROTO, and the connection is opaque from there.
  */
 
 #define HTTP1_MAX_HEAD 65536  /* a longer head is -EPROTO */
@@ -74,8 +74,9 @@ struct http1_event {
 	enum http1_event_type type;
 	size_t used;        /* input bytes that this event consumed */
 	size_t payload;     /* HTTP1_BODY: payload bytes among them */
-	/* HTTP1_HEAD only. head.whole lies in the input (head_in_input) or in the carry buffer, and is valid until the
-	 * next call. The head's last head_tail bytes are in the input and end at input.p + used; the others came before. */
+	/* HTTP1_HEAD only. head.whole lies in the input (head_in_input) or in the carry buffer, and is valid until
+	 * the next call. The head's last head_tail bytes are in the input and end at input.p + used; the others came
+	 * before. */
 	struct http1_head head;
 	bool head_in_input;
 	size_t head_tail;
@@ -104,8 +105,9 @@ void http1_start(struct http1_stream *s, enum http1_kind kind);
 
 /*
  * Take one step. Call again with the rest of the input (in advanced by event.used) until HTTP1_MORE with all used.
- * Returns 0 and fills in ret (head and what follows it for HTTP1_HEAD only); -ENOBUFS when a partial head needs a (larger)
- * carry buffer: nothing was consumed, lend one of carry_len + in.len bytes (HTTP1_MAX_HEAD always suffices) and repeat; -EPROTO when this is not HTTP/1 or cannot be followed. After HTTP1_END of an exchange that switched
+ * Returns 0 and fills in ret (head and what follows it for HTTP1_HEAD only); -ENOBUFS when a partial head needs a
+ * (larger) carry buffer: nothing was consumed, lend one of carry_len + in.len bytes (HTTP1_MAX_HEAD always suffices)
+ * and repeat; -EPROTO when this is not HTTP/1 or cannot be followed. After HTTP1_END of an exchange that switched
  * protocols the framing is HTTP1_TUNNEL and every byte is consumed silently.
  */
 int http1_feed(struct http1_stream *s, struct slice in, struct http1_event *ret);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One whole head, in one pass. A line is found by looking for the next control character: in a legal head that is the end of the
- * line, so the same scan that finds the line also proves that nothing illegal hides in it.
+ * One whole head, in one pass. A line is found by looking for the next control character: in a legal head that is
+ * the end of the line, so the same scan that finds the line also proves that nothing illegal hides in it.
  */
 #include "shim/protocols/http1.h"
 
@@ -32,7 +32,8 @@ struct text {
 };
 
 #ifdef __SSE2__
-/* The sign bit of each byte that is below limit (0x21 at most) or above 0x7e: all that is special, and little that is not. */
+/* The sign bit of each byte that is below limit (0x21 at most) or above 0x7e: all that is special, and little that
+ * is not. */
 static inline __m128i suspects(__m128i v, char limit)
 {
 	__m128i one_more = _mm_add_epi8(v, _mm_set1_epi8(1)); /* as signed, 0x7f and above are now below all others */
@@ -159,8 +160,8 @@ static bool parse_status_line(struct slice line, struct http1_head *ret)
 
 #define LOWER 0x2020202020202020u
 
-/* text in lower case: letters, digits and hyphens, which the bit that lowers letters leaves alone, and which it makes of nothing
- * else that a name may hold. name.len is len already. */
+/* text in lower case: letters, digits and hyphens, which the bit that lowers letters leaves alone, and which it
+ * makes of nothing else that a name may hold. name.len is len already. */
 INLINE bool name_is(const uint8_t *name, const char *text, size_t len)
 {
 	if (len >= 8) {
@@ -186,7 +187,8 @@ INLINE bool name_is(const uint8_t *name, const char *text, size_t len)
 }
 
 #define IS(literal) name_is(name.p, literal, sizeof(literal) - 1)
-/* A field's name, which a colon ends. 0: there is none, or a blank, control character or byte above 126 stands in it. */
+/* A field's name, which a colon ends. 0: there is none, or a blank, control character or byte above 126 stands in
+ * it. */
 INLINE size_t name_length(const uint8_t *p, const uint8_t *end)
 {
 	const uint8_t *start = p;
@@ -336,7 +338,8 @@ static bool take_long_field(struct http1_head *head, bool *coded, struct slice n
 	case 13:
 		if (IS("authorization")) {
 			keep(head, HTTP1_AUTHORIZATION, value);
-			head->signs_context |= !signs_nothing(trimmed(value.p, value.p + value.len)) && names_context(value);
+			value = trimmed(value.p, value.p + value.len);
+			head->signs_context |= !signs_nothing(value) && names_context(value);
 		}
 		return true;
 	case 14:
@@ -370,8 +373,10 @@ static bool take_field(struct http1_head *head, bool *coded, struct slice name, 
 		KEEP_IF("host", HTTP1_HOST);
 		return true;
 	case 6:
-		if (IS("expect"))
-			head->expect_continue |= slice_is_nocase(trimmed(value.p, value.p + value.len), "100-continue", 12);
+		if (IS("expect")) {
+			value = trimmed(value.p, value.p + value.len);
+			head->expect_continue |= slice_is_nocase(value, "100-continue", 12);
+		}
 		return true;
 	case 7:
 		KEEP_IF("baggage", HTTP1_BAGGAGE);
@@ -423,8 +428,8 @@ static void clear(struct http1_head *ret, enum http1_kind kind)
 }
 
 /*
- * From the first field on. What is wrong with a line is said when the line is complete, and a control character at once: whoever
- * has the head in pieces relies on that.
+ * From the first field on. What is wrong with a line is said when the line is complete, and a control character at
+ * once: whoever has the head in pieces relies on that.
  */
 static long parse_fields(struct text t, const uint8_t *p, struct http1_head *ret)
 {

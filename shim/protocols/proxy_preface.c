@@ -68,7 +68,8 @@ static bool parse_group(struct slice s, size_t *at, uint8_t out[2])
 	return n >= 1 && n <= 4;
 }
 
-/* Where an IPv4 address begins in the last place of an IPv6 one (as inet_ntop() writes mapped ones); s.len: there is none. */
+/* Where an IPv4 address begins in the last place of an IPv6 one (as inet_ntop() writes mapped ones); s.len: there
+ * is none. */
 static size_t embedded_at(struct slice s)
 {
 	size_t i = s.len;
@@ -81,8 +82,8 @@ static size_t embedded_at(struct slice s)
 }
 
 /*
- * RFC 4291 section 2.2: groups of hex digits, "::" once at most, the last two perhaps as IPv4. bytes: what is known so far;
- * gap: where in it the zeros of "::" belong.
+ * RFC 4291 section 2.2: groups of hex digits, "::" once at most, the last two perhaps as IPv4. bytes: what is known
+ * so far; gap: where in it the zeros of "::" belong.
  */
 static bool parse_ipv6(struct slice s, uint8_t out[16])
 {
@@ -146,7 +147,8 @@ static long parse_text(struct slice in, struct proxy_preface *ret)
 			return -EPROTO;
 		p.family = four ? 4 : 6;
 		ok = four ? parse_ipv4(next_word(&line), p.source) : parse_ipv6(next_word(&line), p.source);
-		ok = ok && (four ? parse_ipv4(next_word(&line), p.destination) : parse_ipv6(next_word(&line), p.destination));
+		ok = ok && (four ? parse_ipv4(next_word(&line), p.destination) :
+				   parse_ipv6(next_word(&line), p.destination));
 		if (!ok || !parse_decimal(next_word(&line), 65535, &source) ||
 		    !parse_decimal(next_word(&line), 65535, &destination) || line.p)
 			return -EPROTO;

@@ -64,7 +64,7 @@ bool traceparent_parse(struct slice value, struct trace_parent *ret)
 	value = trimmed(value);
 	if (value.len < TRACEPARENT_LEN || !hex_parse(&version, value.p, 1) || version == 0xff)
 		return false;
-	if (version == 0 ? value.len != TRACEPARENT_LEN : value.len > TRACEPARENT_LEN && value.p[TRACEPARENT_LEN] != '-')
+	if (value.len > TRACEPARENT_LEN && (version == 0 || value.p[TRACEPARENT_LEN] != '-'))
 		return false;
 	if (value.p[2] != '-' || value.p[35] != '-' || value.p[52] != '-' || !hex_parse(p.trace_id, value.p + 3, 16) ||
 	    !hex_parse(p.span_id, value.p + 36, 8) || !hex_parse(&flags, value.p + 53, 1))
@@ -272,7 +272,8 @@ bool b3_parse_multi(struct slice trace_id, struct slice span_id, struct slice sa
 	sampled = trimmed(sampled);
 	p.debug = slice_is_nocase(trimmed(flags), "1", 1);
 	p.sampling_deferred = sampled.len == 0 && !p.debug;
-	p.flags = p.debug || p.sampling_deferred || slice_is_nocase(sampled, "1", 1) || slice_is_nocase(sampled, "true", 4);
+	p.flags = p.debug || p.sampling_deferred || slice_is_nocase(sampled, "1", 1) ||
+		  slice_is_nocase(sampled, "true", 4);
 	if (!p.flags && !slice_is_nocase(sampled, "0", 1) && !slice_is_nocase(sampled, "false", 5))
 		return false;
 	*ret = p;

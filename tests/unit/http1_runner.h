@@ -4,9 +4,10 @@
 #include "shim/protocols/http1.h"
 
 /*
- * Drives one direction of a connection through http1_feed() in pieces, as shim/stream.c does, and writes what was reported as
- * text, one event a line: "HEAD ...", "BODY total", "END", "TUNNEL", "CLOSED", "EPROTO". The text must not depend on the pieces.
- * What the header promises about each event is checked on the way; a broken promise aborts.
+ * Drives one direction of a connection through http1_feed() in pieces, as shim/stream.c does, and writes what was
+ * reported as text, one event a line: "HEAD ...", "BODY total", "END", "TUNNEL", "CLOSED", "EPROTO". The text must
+ * not depend on the pieces. What the header promises about each event is checked on the way; a broken promise
+ * aborts.
  */
 struct runner {
 	struct http1_stream stream;

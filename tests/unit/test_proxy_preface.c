@@ -12,7 +12,8 @@
 
 #define SIGNATURE "\r\n\r\n\0\r\nQUIT\n"
 
-/* What a copy that ends where its memory does is parsed as; the same with a request behind it; and all that is shorter says 0. */
+/* What a copy that ends where its memory does is parsed as; the same with a request behind it; and all that is
+ * shorter says 0. */
 static long parse(const void *bytes, size_t len, struct proxy_preface *ret)
 {
 	static const char request[] = "GET / HTTP/1.1\r\n\r\n";
@@ -66,11 +67,15 @@ static void test_text_ipv4(void **state)
 static void test_text_ipv6(void **state)
 {
 	static const char *const addresses[] = {
-		"::", "::1", "1::", "2001:db8::1", "2001:DB8::aBcD", "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7::", "::2:3:4:5:6:7:8", "1::8", "1:2::7:8",
-		"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "0001::0008", "::ffff:192.0.2.1", "::192.0.2.1", "64:ff9b::192.0.2.33",
+		"::", "::1", "1::", "2001:db8::1", "2001:DB8::aBcD", "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7::",
+		"::2:3:4:5:6:7:8", "1::8", "1:2::7:8",
+		"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "0001::0008", "::ffff:192.0.2.1", "::192.0.2.1",
+		"64:ff9b::192.0.2.33",
 		"1:2:3:4:5:6:1.2.3.4", "1:2:3:4:5::1.2.3.4", "::2:3:4:5:6:255.0.0.1",
-		":", ":::", "1", "1:", ":1", "1:::2", "::1::", "1::2::3", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "1:2:3:4:5:6:7:8::", "12345::", "::g",
-		"::1.2.3", "::1.2.3.4.5", "1.2.3.4", "1.2.3.4::", "::1.2.3.4:5", "1:2:3:4:5:6:7:1.2.3.4", "1:2:3:4:5:1.2.3.4", "::01.2.3.4", "::1.2.3.256",
+		":", ":::", "1", "1:", ":1", "1:::2", "::1::", "1::2::3", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9",
+		"1:2:3:4:5:6:7:8::", "12345::", "::g",
+		"::1.2.3", "::1.2.3.4.5", "1.2.3.4", "1.2.3.4::", "::1.2.3.4:5", "1:2:3:4:5:6:7:1.2.3.4",
+		"1:2:3:4:5:1.2.3.4", "::01.2.3.4", "::1.2.3.256",
 		":1.2.3.4", "1:2:3:4:5:6:7::8", "::1:2:3:4:5:6:7:8", "::ffff:1.2.3.4 ", "::%1", "[::1]", "",
 	};
 	(void)state;
@@ -106,15 +111,24 @@ static void test_text_unknown(void **state)
 static void test_text_refused(void **state)
 {
 	static const char *const lines[] = {
-		"PROXY\r\n", "PROXY \r\n", "PROXY \n", "PROXY\tTCP4 1.2.3.4 1.2.3.4 1 2\r\n", "proxy TCP4 1.2.3.4 1.2.3.4 1 2\r\n",
-		"PROXY TCP4 1.2.3.4 1.2.3.4 1 2\n", "PROXY TCP5 1.2.3.4 1.2.3.4 1 2\r\n", "PROXY TCP 1.2.3.4 1.2.3.4 1 2\r\n",
-		"PROXY TCP4\r\n", "PROXY TCP4 1.2.3.4\r\n", "PROXY TCP4 1.2.3.4 1.2.3.4\r\n", "PROXY TCP4 1.2.3.4 1.2.3.4 1\r\n",
-		"PROXY TCP4 1.2.3.4 1.2.3.4 1 2 3\r\n", "PROXY TCP4 1.2.3.4 1.2.3.4 1 2 \r\n", "PROXY TCP4  1.2.3.4 1.2.3.4 1 2\r\n",
-		"PROXY TCP4 1.2.3 1.2.3.4 1 2\r\n", "PROXY TCP4 1.2.3.4.5 1.2.3.4 1 2\r\n", "PROXY TCP4 1.2.3.256 1.2.3.4 1 2\r\n",
-		"PROXY TCP4 1.2.3.04 1.2.3.4 1 2\r\n", "PROXY TCP4 1..3.4 1.2.3.4 1 2\r\n", "PROXY TCP4 1.2.3.4 ::1 1 2\r\n",
-		"PROXY TCP4 1.2.3.-4 1.2.3.4 1 2\r\n", "PROXY TCP6 1.2.3.4 ::1 1 2\r\n", "PROXY TCP4 1.2.3.4 1.2.3.4 65536 2\r\n",
-		"PROXY TCP4 1.2.3.4 1.2.3.4 1 99999\r\n", "PROXY TCP4 1.2.3.4 1.2.3.4 4294967297 2\r\n", "PROXY TCP4 1.2.3.4 1.2.3.4 01 2\r\n",
-		"PROXY TCP4 1.2.3.4 1.2.3.4 +1 2\r\n", "PROXY TCP4 1.2.3.4 1.2.3.4 1 2a\r\n", "PROXY UNKNOWNS\r\n", "PROXYTCP4 1.2.3.4 1.2.3.4 1 2\r\n",
+		"PROXY\r\n", "PROXY \r\n", "PROXY \n", "PROXY\tTCP4 1.2.3.4 1.2.3.4 1 2\r\n",
+		"proxy TCP4 1.2.3.4 1.2.3.4 1 2\r\n",
+		"PROXY TCP4 1.2.3.4 1.2.3.4 1 2\n", "PROXY TCP5 1.2.3.4 1.2.3.4 1 2\r\n",
+		"PROXY TCP 1.2.3.4 1.2.3.4 1 2\r\n",
+		"PROXY TCP4\r\n", "PROXY TCP4 1.2.3.4\r\n", "PROXY TCP4 1.2.3.4 1.2.3.4\r\n",
+		"PROXY TCP4 1.2.3.4 1.2.3.4 1\r\n",
+		"PROXY TCP4 1.2.3.4 1.2.3.4 1 2 3\r\n", "PROXY TCP4 1.2.3.4 1.2.3.4 1 2 \r\n",
+		"PROXY TCP4  1.2.3.4 1.2.3.4 1 2\r\n",
+		"PROXY TCP4 1.2.3 1.2.3.4 1 2\r\n", "PROXY TCP4 1.2.3.4.5 1.2.3.4 1 2\r\n",
+		"PROXY TCP4 1.2.3.256 1.2.3.4 1 2\r\n",
+		"PROXY TCP4 1.2.3.04 1.2.3.4 1 2\r\n", "PROXY TCP4 1..3.4 1.2.3.4 1 2\r\n",
+		"PROXY TCP4 1.2.3.4 ::1 1 2\r\n",
+		"PROXY TCP4 1.2.3.-4 1.2.3.4 1 2\r\n", "PROXY TCP6 1.2.3.4 ::1 1 2\r\n",
+		"PROXY TCP4 1.2.3.4 1.2.3.4 65536 2\r\n",
+		"PROXY TCP4 1.2.3.4 1.2.3.4 1 99999\r\n", "PROXY TCP4 1.2.3.4 1.2.3.4 4294967297 2\r\n",
+		"PROXY TCP4 1.2.3.4 1.2.3.4 01 2\r\n",
+		"PROXY TCP4 1.2.3.4 1.2.3.4 +1 2\r\n", "PROXY TCP4 1.2.3.4 1.2.3.4 1 2a\r\n", "PROXY UNKNOWNS\r\n",
+		"PROXYTCP4 1.2.3.4 1.2.3.4 1 2\r\n",
 		"GET / HTTP/1.1\r\n", "PUT / HTTP/1.1\r\n", "PROPFIND / HTTP/1.1\r\n",
 	};
 	struct proxy_preface p;
@@ -136,7 +150,8 @@ static void test_text_refused(void **state)
 /* ---- version 2 ---- */
 
 /* A preface of the command and family bytes, with as many zeros as len says after the address. */
-static size_t binary(uint8_t *out, uint8_t command, uint8_t family, unsigned len, const void *address, size_t address_len)
+static size_t binary(uint8_t *out, uint8_t command, uint8_t family, unsigned len, const void *address,
+	size_t address_len)
 {
 	memcpy(out, SIGNATURE, 12);
 	out[12] = command;
@@ -163,7 +178,8 @@ static void test_binary(void **state)
 	assert_memory_equal(p.destination, ipv4 + 4, 4);
 	assert_int_equal(p.source_port, 8080);
 	assert_int_equal(p.destination_port, 80);
-	assert_int_equal(parse(bytes, binary(bytes, 0x21, 0x12, 40, ipv4, 12), &p), 56); /* datagrams; options after it */
+	assert_int_equal(parse(bytes, binary(bytes, 0x21, 0x12, 40, ipv4, 12), &p),
+		56); /* datagrams; options after it */
 	assert_int_equal(p.family, 4);
 	assert_int_equal(parse(bytes, binary(bytes, 0x21, 0x21, 36, ipv6, 36), &p), 52);
 	assert_int_equal(p.family, 6);

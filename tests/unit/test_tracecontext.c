@@ -28,7 +28,8 @@ static struct slice exact(const char *s)
 
 static void assert_ids(const struct trace_parent *p)
 {
-	static const uint8_t trace[16] = {0x12, 0x34, 0x56, 0x78, 0x90, 0x12, 0x34, 0x56, 0x78, 0x90, 0x12, 0x34, 0x56, 0x78, 0x90, 0x12};
+	static const uint8_t trace[16] = {0x12, 0x34, 0x56, 0x78, 0x90, 0x12, 0x34, 0x56, 0x78, 0x90, 0x12, 0x34, 0x56,
+		0x78, 0x90, 0x12};
 	static const uint8_t span[8] = {0x12, 0x34, 0x56, 0x78, 0x90, 0x12, 0x34, 0x56};
 
 	assert_memory_equal(p->trace_id, trace, 16);
@@ -78,17 +79,23 @@ static void test_traceparent_refused(void **state)
 {
 	static const char *const cases[] = {
 		"", " ", "00", "-", "00-" T "-" P,
-		"00-" T "-" P "-", "00-" T "-" P "-01.", "00-" T "-" P "-01-", "00-" T "-" P "-01-what-the-future-will-be-like",
+		"00-" T "-" P "-", "00-" T "-" P "-01.", "00-" T "-" P "-01-",
+		"00-" T "-" P "-01-what-the-future-will-be-like",
 		"cc-" T "-" P "-01.what-the-future-will-be-like", "cc-" T "-" P "-011", "cc-" T "-" P "-0",
 		"ff-" T "-" P "-01", "ff-" T "-" P "-01-x",
-		".0-" T "-" P "-01", "0.-" T "-" P "-01", "000-" T "-" P "-01", "0000-" T "-" P "-01", "0-" T "-" P "-01", "-" T "-" P "-01",
-		"00-" ZERO ZERO "-" P "-01", "00-.2345678901234567890123456789012-" P "-01", "00-1234567890123456789012345678901.-" P "-01",
+		".0-" T "-" P "-01", "0.-" T "-" P "-01", "000-" T "-" P "-01", "0000-" T "-" P "-01",
+		"0-" T "-" P "-01", "-" T "-" P "-01",
+		"00-" ZERO ZERO "-" P "-01", "00-.2345678901234567890123456789012-" P "-01",
+		"00-1234567890123456789012345678901.-" P "-01",
 		"00-1234567890123456789012345678901-" P "-01", "00-" T "3-" P "-01",
-		"00-" T "-" ZERO "-01", "00-" T "-.234567890123456-01", "00-" T "-123456789012345.-01", "00-" T "-123456789012345-01",
+		"00-" T "-" ZERO "-01", "00-" T "-.234567890123456-01", "00-" T "-123456789012345.-01",
+		"00-" T "-123456789012345-01",
 		"00-" T "-" P "7-01",
 		"00-" T "-" P "-.0", "00-" T "-" P "-0.", "00-" T "-" P "-001", "00-" T "-" P "-1",
-		"00-1234567890123456789012345678901A-" P "-01", "00-" T "-123456789012345F-01", "00-" T "-" P "-0A", "CC-" T "-" P "-01",
-		"00-1234567890123456789012345678901g-" P "-01", "00_" T "-" P "-01", "00-" T "_" P "-01", "00-" T "-" P "_01",
+		"00-1234567890123456789012345678901A-" P "-01", "00-" T "-123456789012345F-01", "00-" T "-" P "-0A",
+		"CC-" T "-" P "-01",
+		"00-1234567890123456789012345678901g-" P "-01", "00_" T "-" P "-01", "00-" T "_" P "-01",
+		"00-" T "-" P "_01",
 		"00 -" T "-" P "-01", "00-" T "-" P "-01,00-" T "-" P "-01", "\"00-" T "-" P "-01\"",
 	};
 	(void)state;
@@ -146,12 +153,16 @@ static const char *of(char c, size_t n, const char *before, const char *after)
 static void test_tracestate(void **state)
 {
 	static const char *const kept[] = {
-		"foo=1", "foo=1,bar=2", "foo=1 , bar=2", "foo=1\t,\tbar=2", " foo=1", "foo=1 ", "\tfoo=1\t", "foo=1,,bar=2", ",foo=1", "foo=1,",
-		"foo=1, ,bar=2", "foo=1,foo=1", "foo=1,foo=2", "foo@=1", "foo@@bar=1", "foo@bar@baz=1", "0foo=1", "f_-*/@9=1",
+		"foo=1", "foo=1,bar=2", "foo=1 , bar=2", "foo=1\t,\tbar=2", " foo=1", "foo=1 ", "\tfoo=1\t",
+		"foo=1,,bar=2", ",foo=1", "foo=1,",
+		"foo=1, ,bar=2", "foo=1,foo=1", "foo=1,foo=2", "foo@=1", "foo@@bar=1", "foo@bar@baz=1", "0foo=1",
+		"f_-*/@9=1",
 		"foo= 1", "foo=a b", "foo=!\"#$%&'()*+-./:;<>?@[\\]^_`{|}~", "a=" "\x20\x21",
 	}, *const refused[] = {
-		"", " ", ",", ", ,", "foo", "foo=", "foo= ", "=1", "foo =1", "FOO=1", "foo.bar=1", "@foo=1,bar=2", "_a=1", "-a=1", "*a=1", "/a=1",
-		"foo=bar=baz", "foo=,bar=3", "foo=1,bar", "foo=\x01", "foo=a\tb", "foo=\x7f", "foo=\xc3\xa4", "f\xc3o=1", "fo\to=1", "foo=1;bar=2=",
+		"", " ", ",", ", ,", "foo", "foo=", "foo= ", "=1", "foo =1", "FOO=1", "foo.bar=1", "@foo=1,bar=2",
+		"_a=1", "-a=1", "*a=1", "/a=1",
+		"foo=bar=baz", "foo=,bar=3", "foo=1,bar", "foo=\x01", "foo=a\tb", "foo=\x7f", "foo=\xc3\xa4",
+		"f\xc3o=1", "fo\to=1", "foo=1;bar=2=",
 	};
 	(void)state;
 
@@ -181,10 +192,12 @@ static void test_tracestate_limits(void **state)
 static void test_baggage(void **state)
 {
 	static const char *const kept[] = {
-		"k=v", "k=", "k=v,k2=v2", "k = v", " k=v ; prop ; pk=pv , k2=v2", "k=v;p", "k=v;p=", "K!#$%&'*+-.^_`|~9=v", "k=a=b==", "k=%20%zz",
+		"k=v", "k=", "k=v,k2=v2", "k = v", " k=v ; prop ; pk=pv , k2=v2", "k=v;p", "k=v;p=",
+		"K!#$%&'*+-.^_`|~9=v", "k=a=b==", "k=%20%zz",
 		"k=!#$%&'()*+-./:<=>?@[]^_`{|}~",
 	}, *const refused[] = {
-		"", " ", "k", "=v", "k=v,", ",k=v", "k=v,,k2=v", "k v=1", "k=a b", "k=\"v\"", "k=a\\b", "k=\xc3\xa4", "k=\x01", "k=\x7f", "k=a\tb",
+		"", " ", "k", "=v", "k=v,", ",k=v", "k=v,,k2=v", "k v=1", "k=a b", "k=\"v\"", "k=a\\b", "k=\xc3\xa4",
+		"k=\x01", "k=\x7f", "k=a\tb",
 		"k(=v", "k=v;", "k=v;;p", "k=v;p q", "k=v;=q", "k=v;p=\"q\"", "k;p=v", "k@=v", "k=v;p=a b",
 	};
 	(void)state;
@@ -271,9 +284,12 @@ static void test_b3_only_state(void **state)
 static void test_b3_refused(void **state)
 {
 	static const char *const cases[] = {
-		"", " ", "2", "D", "x", "-", "--", "---", T, P, T "-", T "-" P "-", T "-" P "-1-", T "-" P "-" P, T "-" P "-2", T "-" P "-11",
-		T "-" P "-true", T "-" P "-1-" P "-", T "-" P "-1-" P "-1", T "-" P "-1-123", T "-" P "-1-123456789012345g", T "1-" P "-1",
-		"123456789012345678901234567890-" P "-1", ZERO "-" P "-1", ZERO ZERO "-" P "-1", T "-" ZERO "-1", T "-12345678901234-1",
+		"", " ", "2", "D", "x", "-", "--", "---", T, P, T "-", T "-" P "-", T "-" P "-1-", T "-" P "-" P,
+		T "-" P "-2", T "-" P "-11",
+		T "-" P "-true", T "-" P "-1-" P "-", T "-" P "-1-" P "-1", T "-" P "-1-123",
+			T "-" P "-1-123456789012345g", T "1-" P "-1",
+		"123456789012345678901234567890-" P "-1", ZERO "-" P "-1", ZERO ZERO "-" P "-1", T "-" ZERO "-1",
+		T "-12345678901234-1",
 		"1234567890123456789012345678901A-" P "-1", T "-123456789012345A-1", "-" P "-1", T "--1", T " -" P "-1",
 	};
 	(void)state;
@@ -289,7 +305,8 @@ static void test_b3_refused(void **state)
 
 static bool multi(const char *sampled, const char *flags, struct trace_parent *ret)
 {
-	return b3_parse_multi(exact(T), exact(P), sampled ? exact(sampled) : SLICE_NONE, flags ? exact(flags) : SLICE_NONE, ret);
+	return b3_parse_multi(exact(T), exact(P), sampled ? exact(sampled) : SLICE_NONE,
+		flags ? exact(flags) : SLICE_NONE, ret);
 }
 
 static void test_b3_multi(void **state)

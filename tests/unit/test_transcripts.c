@@ -2,7 +2,8 @@
 /*
  * Every transcript in tests/protocols: the events that it says, whatever pieces its bytes come in.
  *
- * A line is: "# text" a comment; "== name" the next transcript; "request" or "response" the direction; "> bytes" input, with
+ * A line is: "# text" a comment; "== name" the next transcript; "request" or "response" the direction; "> bytes" input,
+	with
  * \r \n \t \0 \\ \xHH; ">*N bytes" the same N times; "answers LETTERS" what the responses answer (h HEAD, c CONNECT, g
  * another method); "close" the peer closes at the end; "= event" what is to be reported (http1_runner.h).
  */
