@@ -10,6 +10,9 @@ from programs import REQUESTS
 SERVED = ("answered", "broken", "mismatched", "not_2xx")
 
 
+SETTLING = 300
+
+
 def check_served(result, requests):
     assert [result.load[k] for k in SERVED] == [requests, 0, 0, 0], result.load
     assert result.exit_status == 0, result.stderr
@@ -49,7 +52,8 @@ def test_without_stamps(scenario):
     check_exact(scenario, result)
     assert result.verdict.evidence["stamp"] == 0, result.verdict.summary()
     if not scenario.hidden_work:
-        assert result.verdict.unknown_share < 0.01, result.verdict.summary()
+        # Connections opened in a burst at the start cost some unknown parents until they have all been used.
+        assert result.verdict.unknown < SETTLING + 0.01 * REQUESTS, result.verdict.summary()
 
 
 @pytest.mark.parametrize("incoming", ["all", "mixed", "shared"])
