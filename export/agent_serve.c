@@ -115,7 +115,8 @@ static void look_around(struct serve *serve)
 	for (struct served **at = &serve->list; *at;) {
 		struct served *s = *at;
 
-		if ((!s->seen && consumer_is_empty(&s->consumer) && !consumer_has_writers(&s->consumer)) ||
+		if ((!s->seen && (consumer_is_foreign(&s->consumer) ||
+				  (consumer_is_empty(&s->consumer) && !consumer_has_writers(&s->consumer)))) ||
 		    (s->claimed && segments_retire(&s->consumer, serve->agent->dir, s->name)))
 			part(serve, at);
 		else

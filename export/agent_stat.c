@@ -27,6 +27,7 @@ struct report {
 	uint64_t bytes; /* waiting in the rings */
 	bool adds_up;
 	bool has_writers;
+	bool foreign; /* of another pid namespace: whether its processes live is not known */
 	uint32_t exporter; /* thread id; 0 = none lives */
 };
 
@@ -47,9 +48,10 @@ static void read_report(struct report *report)
 	const struct consumer *c = &report->consumer;
 	struct segment segment = {.header = c->header};
 
+	report->foreign = consumer_is_foreign(c);
 	report->has_writers = consumer_has_writers(c);
 	report->exporter =
-	    segment_has_consumer(&segment) ? (uint32_t)(atomic_load(&c->header->consumer) >> 32) : 0;
+	    report->foreign || segment_has_consumer(&segment) ? (uint32_t)(atomic_load(&c->header->consumer) >> 32) : 0;
 	consumer_totals(c, report->totals);
 	report->bytes = 0;
 	for (uint32_t i = 0; i < c->n_shards; i++)
@@ -72,6 +74,11 @@ static void each_process(const struct report *report, void (*each)(const struct 
 		each(&process, first);
 		first = false;
 	}
+}
+
+static void print_foreign_process(const struct consumer_process *process, bool first)
+{
+	printf(first ? "  processes  %u" : " %u", process->pid);
 }
 
 static void print_process(const struct consumer_process *process, bool first)
@@ -105,14 +112,16 @@ static bool is_down(const struct report *report)
 static void print_report(const struct report *report, bool first)
 {
 	printf("%s%s  %s  ", first ? "" : "\n", report->name, report->service);
-	if (report->exporter)
+	if (report->foreign)
+		printf("of another pid namespace: left alone\n");
+	else if (report->exporter)
 		printf("exported by thread %u%s\n", report->exporter,
 		       is_down(report) ? ", the collector cannot be reached" : "");
 	else if (report->has_writers)
 		printf("no exporter\n");
 	else
 		printf("left by dead processes: interspan drain exports it\n");
-	each_process(report, print_process);
+	each_process(report, report->foreign ? print_foreign_process : print_process);
 	printf("\n");
 	print_counters(report);
 }
@@ -128,6 +137,11 @@ static void print_string(const char *text)
 	buffer_free(&b);
 }
 
+static void print_foreign_process_json(const struct consumer_process *process, bool first)
+{
+	printf("%s{\"pid\":%u,\"parent\":%u}", first ? "" : ",", process->pid, process->parent_pid);
+}
+
 static void print_process_json(const struct consumer_process *process, bool first)
 {
 	printf("%s{\"pid\":%u,\"parent\":%u,\"alive\":%s}", first ? "" : ",", process->pid, process->parent_pid,
@@ -140,10 +154,10 @@ static void print_report_json(const struct report *report, bool first)
 	print_string(report->name);
 	printf(",\"service\":");
 	print_string(report->service);
-	printf(",\"has_writers\":%s,\"exporter\":%u,\"collector_down\":%s,\"processes\":[",
-	       report->has_writers ? "true" : "false", report->exporter,
+	printf(",\"foreign\":%s,\"has_writers\":%s,\"exporter\":%u,\"collector_down\":%s,\"processes\":[",
+	       report->foreign ? "true" : "false", report->has_writers ? "true" : "false", report->exporter,
 	       is_down(report) ? "true" : "false");
-	each_process(report, print_process_json);
+	each_process(report, report->foreign ? print_foreign_process_json : print_process_json);
 	printf("],\"open\":%" PRId64 ",\"queued\":%" PRId64 ",\"queued_bytes\":%" PRIu64,
 	       report->live, report->queued, report->bytes);
 	printf(",\"adds_up\":%s,\"counters\":{", report->adds_up ? "true" : "false");

@@ -36,7 +36,7 @@ static bool wait_for(int pidfd, int timeout_ms)
 	return poll(&end, 1, timeout_ms) > 0;
 }
 
-/* A segment's name begins with the number of the process that made it. */
+/* A segment's name begins with the number of the process that made it: in its own namespace, which must be ours. */
 static bool open_if_its(void *arg, int dir, const char *name)
 {
 	struct tree *tree = arg;
@@ -45,8 +45,11 @@ static bool open_if_its(void *arg, int dir, const char *name)
 	snprintf(prefix, sizeof(prefix), "%d-", tree->pid);
 	if (strncmp(name, prefix, strlen(prefix)) != 0)
 		return true;
-	if (consumer_open(&tree->segment, dir, name) == 0)
-		return false;
+	if (consumer_open(&tree->segment, dir, name) == 0) {
+		if (!consumer_is_foreign(&tree->segment))
+			return false;
+		consumer_detach(&tree->segment);
+	}
 	tree->segment.header = NULL;
 	return true;
 }

@@ -8,12 +8,13 @@
 #include "shim/sys.h"
 #include "shim/task.h"
 
-/* Memory that every idle shard keeps, and how often the rest may be given back. */
-#define TRIM_KEEP_BYTES 131072ull
+/* How often memory beyond what an idle shard keeps may be given back. */
 #define TRIM_INTERVAL_NS 10000000000ull
 
 /* Far longer than a store takes to be seen by all CPUs. */
 #define SECOND_LOOK_MS 10
+/* How often to look where no writer wakes us. */
+#define MUTE_LOOK_MS 100
 
 static bool is_power_of_two(uint64_t value)
 {
@@ -31,13 +32,21 @@ static void read_positions(struct consumer *c)
 	c->in_flight = 0;
 }
 
+/* Where either is not known, there is no telling: then it is taken for ours. */
+static bool is_elsewhere(uint64_t pid_namespace)
+{
+	uint64_t ours = task_pid_namespace();
+
+	return pid_namespace != 0 && ours != 0 && pid_namespace != ours;
+}
+
 int consumer_attach(struct consumer *c, void *map, size_t map_bytes)
 {
 	struct segment_header *header = map;
 
 	memset(c, 0, sizeof(*c));
 	if (map_bytes < SEGMENT_RINGS_OFFSET || memcmp(header->magic, SEGMENT_MAGIC, sizeof(header->magic)) != 0 ||
-	    header->version != RECORD_VERSION)
+	    header->version != SEGMENT_VERSION)
 		return -EINVAL;
 	c->n_shards = *(volatile uint32_t *)&header->n_shards;
 	c->shard_bytes = *(volatile uint64_t *)&header->shard_bytes;
@@ -45,6 +54,7 @@ int consumer_attach(struct consumer *c, void *map, size_t map_bytes)
 	    c->shard_bytes < SEGMENT_PAGE || c->shard_bytes > (map_bytes - SEGMENT_RINGS_OFFSET) / c->n_shards)
 		return -EINVAL;
 	c->header = header;
+	c->foreign = is_elsewhere(*(volatile uint64_t *)&header->pid_namespace);
 	c->rings = (uint8_t *)map + SEGMENT_RINGS_OFFSET;
 	c->map_bytes = map_bytes;
 	c->flush_seen = atomic_load(&header->flushed);
@@ -115,6 +125,8 @@ int consumer_claim(struct consumer *c)
 	uint64_t mine = (uint64_t)tid << 32 | (uint32_t)task_start_time(tid);
 	uint64_t word = atomic_load(&c->header->consumer);
 
+	if (c->foreign)
+		return -EXDEV;
 	if (c->word == mine && word == mine)
 		return 0;
 	if ((word != mine && is_served(c, word)) ||
@@ -153,12 +165,12 @@ static void trim_shard(struct consumer *c, uint32_t i)
 	uint64_t populated = atomic_load_explicit(&shard->populated, memory_order_relaxed);
 	uint64_t expected = 0;
 
-	if (populated <= TRIM_KEEP_BYTES || c->shard_bytes <= TRIM_KEEP_BYTES ||
+	if (populated <= SEGMENT_KEEP_BYTES || c->shard_bytes <= SEGMENT_KEEP_BYTES ||
 	    !atomic_compare_exchange_strong(&shard->owner, &expected, (uint64_t)SEGMENT_OWNER_CONSUMER << 32))
 		return;
 	if (atomic_load(&shard->head) == c->tail[i] && (c->tail[i] & (c->shard_bytes - 1)) == 0) {
-		atomic_store(&shard->populated, TRIM_KEEP_BYTES);
-		sys_call3(SYS_madvise, (long)(ring + TRIM_KEEP_BYTES), (long)(c->shard_bytes - TRIM_KEEP_BYTES),
+		atomic_store(&shard->populated, SEGMENT_KEEP_BYTES);
+		sys_call3(SYS_madvise, (long)(ring + SEGMENT_KEEP_BYTES), (long)(c->shard_bytes - SEGMENT_KEEP_BYTES),
 			  MADV_REMOVE);
 	}
 	atomic_store_explicit(&shard->owner, 0, memory_order_release);
@@ -179,7 +191,10 @@ static void trim(struct consumer *c)
 /* Is there something that a sleep of this mode must not begin over? */
 static bool has_reason(const struct consumer *c, enum consumer_wait mode, const _Atomic uint32_t *stop)
 {
-	uint64_t least = mode == WAIT_RECORD ? 8 : c->shard_bytes / 2;
+	bool mute = atomic_load(&c->header->mute) != 0;
+	/* Mute writers have only the memory that was there before. */
+	uint64_t room = mute && c->shard_bytes > SEGMENT_KEEP_BYTES ? SEGMENT_KEEP_BYTES : c->shard_bytes;
+	uint64_t least = mode == WAIT_RECORD ? 8 : room / 2;
 	uint64_t waiting;
 	uint32_t i;
 
@@ -209,6 +224,17 @@ static void sleep_after_second_look(struct consumer *c, enum consumer_wait mode,
 	sys_futex_wait_ms(&c->header->sleeping, (uint32_t)mode, timeout_ms < 0 ? -1 : timeout_ms - SECOND_LOOK_MS);
 }
 
+static void sleep_in_slices(struct consumer *c, enum consumer_wait mode, int timeout_ms, const _Atomic uint32_t *stop)
+{
+	int slice, r;
+
+	do {
+		slice = timeout_ms < 0 || timeout_ms > MUTE_LOOK_MS ? MUTE_LOOK_MS : timeout_ms;
+		r = sys_futex_wait_ms(&c->header->sleeping, (uint32_t)mode, slice);
+		timeout_ms -= timeout_ms < 0 ? 0 : slice;
+	} while (r == -ETIMEDOUT && timeout_ms != 0 && !has_reason(c, mode, stop));
+}
+
 void consumer_wait(struct consumer *c, enum consumer_wait mode, int timeout_ms, const _Atomic uint32_t *stop)
 {
 	if (!consumer_heartbeat(c))
@@ -216,8 +242,12 @@ void consumer_wait(struct consumer *c, enum consumer_wait mode, int timeout_ms, 
 	if (mode == WAIT_RECORD && !has_reason(c, mode, stop))
 		trim(c);
 	atomic_store(&c->header->sleeping, (uint32_t)mode);
-	if (!has_reason(c, mode, stop))
-		sleep_after_second_look(c, mode, timeout_ms, stop);
+	if (!has_reason(c, mode, stop)) {
+		if (atomic_load(&c->header->mute) != 0)
+			sleep_in_slices(c, mode, timeout_ms, stop);
+		else
+			sleep_after_second_look(c, mode, timeout_ms, stop);
+	}
 	atomic_store(&c->header->sleeping, SEGMENT_AWAKE);
 	consumer_heartbeat(c);
 }
@@ -286,6 +316,8 @@ bool consumer_has_writers(const struct consumer *c)
 {
 	uint32_t i;
 
+	if (c->foreign)
+		return true;
 	for (i = 0; i < SEGMENT_MAX_PROCESSES; i++) {
 		struct segment_process *process = &c->header->processes[i];
 

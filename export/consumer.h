@@ -33,6 +33,7 @@ struct consumer {
 	uint8_t *rings;
 	size_t map_bytes;
 	bool mapped;          /* by consumer_open() */
+	bool foreign;         /* of another pid namespace */
 	uint32_t n_shards;    /* checked copies */
 	uint64_t shard_bytes;
 	uint64_t word;        /* our consumer word; 0: nothing claimed */
@@ -83,7 +84,7 @@ void consumer_detach(struct consumer *c);
 
 /*
  * Become the segment's consumer, for the calling thread. Returns 0 (also when it is us already), or -EBUSY while a live one
- * serves it. A dead or stale one is taken over from; what it had taken and not released will be taken again.
+ * serves it, or -EXDEV for one of another pid namespace. A dead or stale one is taken over from; what it had taken and not released will be taken again.
  */
 int consumer_claim(struct consumer *c);
 /* Call at least every 10 s while not in consumer_wait(). False: another consumer took over; stop, release nothing. */
@@ -134,5 +135,13 @@ bool consumer_process(const struct consumer *c, uint32_t index, struct consumer_
  * fits cap or holds together. ITEM_NAMED here is a plain string, and not an array's element.
  */
 uint32_t consumer_resource(const struct consumer *c, uint8_t *items, uint32_t cap);
-/* Is any process registered that still runs? None: when empty as well, the file can be unlinked. */
+/*
+ * Do its processes live in another pid namespace than ours? Whether they are alive cannot be known then: it is left alone, and
+ * neither claimed nor taken for dead.
+ */
+static inline bool consumer_is_foreign(const struct consumer *c)
+{
+	return c->foreign;
+}
+/* Is any process registered that still runs, or may it be for all we know? None: when empty as well, the file can be unlinked. */
 bool consumer_has_writers(const struct consumer *c);

@@ -37,6 +37,7 @@ static enum identity_change identity_of(long nr, unsigned long flags)
 	case SYS_seccomp:
 		return flags & SECCOMP_FILTER_FLAG_TSYNC ? IDENTITY_SANDBOX_ALL : IDENTITY_SANDBOX;
 	case SYS_landlock_restrict_self:
+		return IDENTITY_LANDLOCK;
 	case SYS_prctl:
 		return IDENTITY_SANDBOX;
 	default:
@@ -221,11 +222,12 @@ EXPORT long raw_syscall(long nr, long a, long b, long c, long d, long e, long f)
 	case SYS_io_uring_setup:
 		return tell_after(nr, a, b, c, d, e, f);
 	case SYS_prctl:
-		if (a != PR_SET_SECCOMP)
+		if (a != PR_SET_SECCOMP || (b == SECCOMP_MODE_FILTER && c == 0))
 			break;
 		return change_identity(nr, a, b, c, d, e, f);
 	case SYS_seccomp:
-		if (a != SECCOMP_SET_MODE_STRICT && a != SECCOMP_SET_MODE_FILTER)
+		/* Without a filter it is only a question whether the kernel knows the call. */
+		if (a != SECCOMP_SET_MODE_STRICT && (a != SECCOMP_SET_MODE_FILTER || c == 0))
 			break;
 		return change_identity(nr, a, b, c, d, e, f);
 	case SYS_chroot:

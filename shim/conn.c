@@ -10,6 +10,7 @@
 #include "shim/http_attributes.h"
 #include "shim/ownership.h"
 #include "shim/pool.h"
+#include "shim/process.h"
 #include "shim/stats.h"
 #include "shim/sys_socket.h"
 
@@ -295,7 +296,7 @@ void conn_drop_descriptor(uint32_t slot)
 
 const struct endpoint *conn_local(struct conn *c)
 {
-	if (!c->local_known) {
+	if (!c->local_known && !process_is_sandboxed()) {
 		struct sockaddr_storage addr;
 		socklen_t len = sizeof(addr);
 
@@ -308,7 +309,7 @@ const struct endpoint *conn_local(struct conn *c)
 
 const struct endpoint *conn_peer(struct conn *c)
 {
-	if (c->peer.family == 0 && !c->peer_known) {
+	if (c->peer.family == 0 && !c->peer_known && !process_is_sandboxed()) {
 		struct sockaddr_storage addr;
 		socklen_t len = sizeof(addr);
 
@@ -331,6 +332,9 @@ bool conn_is_socket(struct conn *c, int fd)
 	int type = 0;
 	socklen_t len = sizeof(type);
 
+	/* It cannot be asked, and an edit goes out by another system call than the program's. */
+	if (process_is_sandboxed())
+		return false;
 	if (!c->checked) {
 		if (sys_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0 || type != SOCK_STREAM) {
 			/* A close that we never saw: this number is something else by now. */

@@ -111,7 +111,7 @@ const struct endpoint *conn_local(struct conn *c);
 const struct endpoint *conn_peer(struct conn *c);
 /* The peer's address as text; .len 0: not known. Valid as long as c. */
 struct slice conn_peer_text(struct conn *c);
-/* Before the first mutation of its bytes: is fd really (still) a stream socket? */
+/* Before a mutation of its bytes: is fd really (still) a stream socket? In a sandbox that is never known. */
 bool conn_is_socket(struct conn *c, int fd);
 
 /* End all exchanges of this process: it exits. Those shared with another process end only if we are the last. */

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 _Atomic(fd_word) *_Atomic *fdtable_root;
+static _Atomic bool sealed;
 
 #define KIND_MASK 0xffu
 #define GENERATION_ONE 0x100u
@@ -34,7 +35,7 @@ static _Atomic(fd_word) *leaf_of(int fd, bool make)
 	_Atomic(fd_word) *_Atomic *entry = &fdtable_root[(unsigned)fd >> FDTABLE_LEAF_BITS];
 	_Atomic(fd_word) *leaf = atomic_load_explicit(entry, memory_order_acquire);
 
-	if (leaf || !make)
+	if (leaf || !make || atomic_load_explicit(&sealed, memory_order_relaxed))
 		return leaf;
 
 	_Atomic(fd_word) *fresh = reserve(FDTABLE_LEAF * sizeof(fd_word));
@@ -45,6 +46,13 @@ static _Atomic(fd_word) *leaf_of(int fd, bool make)
 		return fresh;
 	munmap((void *)fresh, FDTABLE_LEAF * sizeof(fd_word));
 	return leaf;
+}
+
+void fdtable_seal(unsigned n)
+{
+	for (unsigned fd = 0; fd < n && fd <= INT32_MAX; fd += FDTABLE_LEAF)
+		(void)leaf_of((int)fd, true);
+	atomic_store(&sealed, true);
 }
 
 static fd_word next_word(fd_word old, enum fd_kind kind, uint32_t object)

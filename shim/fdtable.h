@@ -55,6 +55,8 @@ static inline uint32_t fdtable_object(fd_word word)
 
 /* Reserve the root. 0 or -ENOMEM. */
 int fdtable_start(void);
+/* A sandbox is coming, in which no memory can be had: make the leaves of the numbers below n; higher ones without a leaf stay unknown. */
+void fdtable_seal(unsigned n);
 /* Set what fd stands for (FD_UNKNOWN: closed). Returns the word that was there; -1 cast to fd_word when no leaf can be had. */
 fd_word fdtable_set(int fd, enum fd_kind kind, uint32_t object);
 /* Replace old by {kind, object} only if the word is still old. */

@@ -6,10 +6,12 @@
  */
 #include "shim/ids.h"
 
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/random.h>
 
 #include "shim/clock.h"
+#include "shim/process.h"
 #include "shim/thread.h"
 
 #define ROUNDS 4
@@ -27,8 +29,33 @@ static struct key key, parent_key;
 static bool has_parent_key;
 static uint32_t epoch; /* bumped at fork: threads reseed their generators */
 
+/* What is random in a sandbox, where nobody may be asked: seeded before it closed, another for every draw. */
+static _Atomic uint64_t reserve;
+
+static uint64_t scramble(uint64_t x)
+{
+	/* The finalizer of MurmurHash3. */
+	x = (x ^ x >> 33) * 0xff51afd7ed558ccdu;
+	x = (x ^ x >> 33) * 0xc4ceb9fe1a85ec53u;
+	return x ^ x >> 33;
+}
+
+static void draw_from_reserve(void *bytes, size_t len)
+{
+	for (size_t i = 0; i < len; i += sizeof(uint64_t)) {
+		/* The clock tells children apart that were forked with the same reserve. */
+		uint64_t x = scramble(atomic_fetch_add(&reserve, 0x9e3779b97f4a7c15u) ^ clock_monotonic_ns() << 24);
+
+		memcpy((uint8_t *)bytes + i, &x, len - i < sizeof(x) ? len - i : sizeof(x));
+	}
+}
+
 static void fill_random(void *bytes, size_t len)
 {
+	if (process_is_sandboxed()) {
+		draw_from_reserve(bytes, len);
+		return;
+	}
 	if (getrandom(bytes, len, GRND_NONBLOCK) == (ssize_t)len)
 		return;
 	/* No entropy yet (early boot) or no such call: unpredictable enough to be unique, which is what ids need. */
@@ -46,6 +73,20 @@ void ids_start(void)
 {
 	fill_random(&key, sizeof(key));
 	epoch++;
+}
+
+void ids_prepare_for_sandbox(void)
+{
+	uint64_t seed;
+
+	fill_random(&seed, sizeof(seed));
+	atomic_store(&reserve, seed);
+	(void)ids_random();
+}
+
+void ids_before_fork(void)
+{
+	atomic_fetch_add_explicit(&reserve, 0x9e3779b97f4a7c15u, memory_order_relaxed);
 }
 
 void ids_after_fork(void)

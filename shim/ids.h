@@ -15,6 +15,10 @@
 /* Draw the key. Also in a forked child, where the parent's key is kept to recognise inherited exchanges. */
 void ids_start(void);
 void ids_after_fork(void);
+/* Before a fork in a sandbox: what the children are random by is not to be the same twice. */
+void ids_before_fork(void);
+/* From process_is_sandboxed() on, nobody is asked for randomness. Seeds the calling thread, and what later ones are seeded by. */
+void ids_prepare_for_sandbox(void);
 
 void ids_new_trace(uint8_t trace_id[16]);
 void ids_new_span(uint8_t span_id[8], struct handle handle);

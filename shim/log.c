@@ -20,6 +20,9 @@ static _Atomic int threshold = LOG_NONE;
 /* NULL or "": beside the segments. */
 static const char *_Atomic destination;
 
+/* NULL: everybody may. */
+static bool (*_Atomic may_write)(void);
+
 static const char *const level_names[] = {"none", "error", "warn", "info", "debug"};
 
 void log_start(const char *level, const char *file)
@@ -31,6 +34,11 @@ void log_start(const char *level, const char *file)
 			found = i;
 	atomic_store(&destination, file);
 	atomic_store(&threshold, found);
+}
+
+void log_seal(bool (*may_log)(void))
+{
+	atomic_store(&may_write, may_log);
 }
 
 /* Days since 1970 to a date of the Gregorian calendar, which repeats every 146097 days (400 years). */
@@ -188,10 +196,12 @@ void log_line(enum log_level level, const char *format, ...)
 {
 	char buf[TEXT_MAX + 80];
 	struct text line = {buf, sizeof(buf) - 1, 0};
+	bool (*allowed)(void) = atomic_load_explicit(&may_write, memory_order_relaxed);
 	va_list args;
 	size_t start;
 
-	if (level == LOG_NONE || (int)level > atomic_load_explicit(&threshold, memory_order_relaxed))
+	if (level == LOG_NONE || (int)level > atomic_load_explicit(&threshold, memory_order_relaxed) ||
+	    (allowed != NULL && !allowed()))
 		return;
 	add_time(&line);
 	text_add_string(&line, " interspan[");

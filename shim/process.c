@@ -5,11 +5,13 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "shim/clock.h"
 #include "shim/config.h"
 #include "shim/conn.h"
 #include "shim/engine.h"
+#include "shim/fdtable.h"
 #include "shim/helper.h"
 #include "shim/ids.h"
 #include "shim/log.h"
@@ -17,10 +19,13 @@
 #include "shim/segment.h"
 #include "shim/stats.h"
 #include "shim/sys.h"
+#include "shim/task.h"
 #include "shim/thread.h"
 
 #define FLUSH_MS 500
 #define HELPER_STOP_MS 200
+/* Descriptors up to here can be followed in a sandbox: 512 KiB of address space, touched as used. */
+#define SANDBOX_FDS 65536u
 
 enum segment_state { SEGMENT_NONE, SEGMENT_MAKING, SEGMENT_READY, SEGMENT_FAILED };
 
@@ -29,6 +34,7 @@ enum segment_state { SEGMENT_NONE, SEGMENT_MAKING, SEGMENT_READY, SEGMENT_FAILED
 static struct segment segments[4];
 static _Atomic unsigned segment_index;
 static _Atomic int segment_state;
+_Atomic bool process_sandboxed;
 static _Atomic bool blind, crossing, serving, leaving, forked;
 static _Atomic int32_t threads; /* the program's, besides the first */
 static struct context environment_parent;
@@ -68,7 +74,8 @@ static bool make_segment(void)
 
 static bool have_segment(void)
 {
-	return atomic_load_explicit(&segment_state, memory_order_acquire) == SEGMENT_READY || make_segment();
+	return atomic_load_explicit(&segment_state, memory_order_acquire) == SEGMENT_READY ||
+	       (!process_is_sandboxed() && make_segment());
 }
 
 static bool exports_here(void)
@@ -135,6 +142,8 @@ void process_write(struct record *record)
 	} else {
 		stats_count(STAT_WRITTEN);
 	}
+	if (process_is_sandboxed())
+		return;
 	if (wake || !is_served(segment()->header, record->end_ns))
 		wake_or_start_consumer(wake);
 }
@@ -204,10 +213,16 @@ static void before_fork(void)
 		return;
 	if (exchange_high_water() > 0)
 		conn_share_all();
+	if (process_is_sandboxed()) {
+		ids_before_fork();
+		return;
+	}
 	/* A program with one thread of its own forks as such: CPython warns otherwise, and some calls fail. */
 	if (!process_has_threads() && helper_is_running())
 		(void)helper_stop(HELPER_STOP_MS);
 }
+
+static void take_own_segment(void);
 
 static void start_over(void)
 {
@@ -222,6 +237,14 @@ static void start_over(void)
 	if (atomic_load(&segment_state) != SEGMENT_READY) {
 		atomic_store(&segment_state, SEGMENT_NONE);
 		stats_move(NULL); /* what was counted before is the parent's to report */
+		return;
+	}
+	/* A system call too many: this child writes and counts under its parent's entry, too. */
+	if (process_is_sandboxed())
+		return;
+	/* Made with another pid namespace: its number means nothing to those who read the table. */
+	if (task_pid_namespace() != segment()->header->pid_namespace) {
+		take_own_segment();
 		return;
 	}
 	/* Where the table is full this child counts under its parent's entry. */
@@ -253,6 +276,9 @@ void engine_exiting(void)
 	if (atomic_load(&segment_state) != SEGMENT_READY)
 		return;
 	stats_settle();
+	/* In a sandbox nobody can be woken or waited for: the helper, or whoever drains next, has it from the segment. */
+	if (process_is_sandboxed())
+		return;
 	/* A forked child does not wait, unless it is the one that exports: what it wrote stays for the others. */
 	if (exports_here() && (!atomic_load(&forked) || helper_is_running() || !segment_has_others(segment()))) {
 		helper_flush(segment(), FLUSH_MS);
@@ -309,10 +335,8 @@ static void prepare_to_be_alone(void)
  * After a filter that kills, making a thread or opening a file may be the program's end. A helper that exists already is not bound by
  * the filter of another thread; where the filter is for all threads, none may be left.
  */
-static void prepare_for_sandbox(bool all_threads)
+static void prepare_helper_for_sandbox(bool all_threads)
 {
-	if (!exports_here())
-		return;
 	if (all_threads) {
 		(void)helper_stop(HELPER_STOP_MS);
 	} else {
@@ -323,15 +347,49 @@ static void prepare_for_sandbox(bool all_threads)
 	helper_seal();
 }
 
+static bool is_ours(void)
+{
+	return guard_is_away();
+}
+
+static unsigned descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > SANDBOX_FDS)
+		return SANDBOX_FDS;
+	return (unsigned)limit.rlim_cur;
+}
+
+/* Whatever takes a system call that the program might not be allowed is done now, or not at all. */
+static void close_sandbox(bool all_threads)
+{
+	if (exports_here())
+		prepare_helper_for_sandbox(all_threads);
+	if (have_segment())
+		segment_seal(segment());
+	fdtable_seal(descriptor_limit());
+	ids_prepare_for_sandbox();
+	(void)thread_tid(thread_self());
+	log_seal(is_ours);
+	atomic_store(&process_sandboxed, true);
+}
+
 void engine_identity_changing(enum identity_change change)
 {
+	if (process_is_sandboxed())
+		return;
 	switch (change) {
 	case IDENTITY_NAMESPACE:
 		OBSERVE(prepare_to_be_alone());
 		break;
 	case IDENTITY_SANDBOX:
 	case IDENTITY_SANDBOX_ALL:
-		OBSERVE(prepare_for_sandbox(change == IDENTITY_SANDBOX_ALL));
+		OBSERVE(close_sandbox(change == IDENTITY_SANDBOX_ALL));
+		break;
+	case IDENTITY_LANDLOCK:
+		if (exports_here())
+			OBSERVE(prepare_helper_for_sandbox(false));
 		break;
 	default:
 		OBSERVE(prepare_for_less());
@@ -347,7 +405,7 @@ static void leave_foreign_segment(void)
 
 void engine_identity_changed(enum identity_change change)
 {
-	if (change == IDENTITY_USER)
+	if (change == IDENTITY_USER && !process_is_sandboxed())
 		OBSERVE(leave_foreign_segment());
 }
 

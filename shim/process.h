@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -24,6 +25,16 @@ void process_thread_created(void);
 void process_thread_ended(void);
 void process_threads_uncounted(void);
 bool process_has_threads(void);
+
+extern _Atomic bool process_sandboxed;
+/*
+ * A filter of system calls may be in force that kills: from now on the program's threads make none that the program does not make
+ * itself. What only a call could tell stays unknown; the helper, if one runs, is not bound by the filter.
+ */
+static inline bool process_is_sandboxed(void)
+{
+	return __builtin_expect(atomic_load_explicit(&process_sandboxed, memory_order_relaxed), 0);
+}
 
 /* I/O may bypass us (io_uring): elimination is impossible. */
 bool process_is_blind(void);

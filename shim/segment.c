@@ -15,7 +15,6 @@
 /*
  * A page of a file in /dev/shm gets its memory when it is first touched, and where there is none left the touch is a SIGBUS.
  * The kernel answers EFAULT instead when it is the one to touch: a shared wake looks its page up for writing.
- * It is the one system call that writers make anyway, so no sandbox forbids it.
  */
 static __attribute__((noinline)) bool shard_populate(struct segment_shard *shard, uint8_t *ring, uint64_t end)
 {
@@ -55,7 +54,8 @@ static bool shard_write(struct segment *segment, uint32_t index, const struct re
 
 	if (used > segment->shard_bytes || used + pad + size > segment->shard_bytes)
 		return false;
-	if (end > atomic_load_explicit(&shard->populated, memory_order_relaxed) && !shard_populate(shard, ring, end))
+	if (end > atomic_load_explicit(&shard->populated, memory_order_relaxed) &&
+	    (segment->mute || !shard_populate(shard, ring, end)))
 		return false;
 	if (pad != 0)
 		write_padding(ring + offset, pad);
@@ -116,10 +116,36 @@ int segment_append(struct segment *segment, struct record *record, uint32_t *hom
 		if (!shard_append(segment, index, record, &half))
 			continue;
 		*home = index;
-		*ret_wake = wake_is_due(segment->header, half);
+		*ret_wake = !segment->mute && wake_is_due(segment->header, half);
 		return 0;
 	}
 	return -ENOBUFS;
+}
+
+static void populate_for_good(struct segment *segment, uint32_t index)
+{
+	struct segment_shard *shard = &segment->header->shards[index];
+	uint64_t bytes = segment->shard_bytes < SEGMENT_KEEP_BYTES ? segment->shard_bytes : SEGMENT_KEEP_BYTES;
+	uint64_t word = (uint64_t)(segment->process + 1) << 32 | (segment->incarnation & 0xffff) << 16;
+	uint64_t expected = 0;
+
+	/* One that somebody is writing to is left as it is: with a little less room, then. */
+	if (!atomic_compare_exchange_strong(&shard->owner, &expected, word))
+		return;
+	if (atomic_load(&shard->populated) < bytes)
+		(void)shard_populate(shard, segment->rings + index * segment->shard_bytes, bytes);
+	atomic_compare_exchange_strong(&shard->owner, &word, 0);
+}
+
+void segment_seal(struct segment *segment)
+{
+	uint32_t i;
+
+	for (i = 0; i < segment->n_shards; i++)
+		populate_for_good(segment, i);
+	atomic_store(&segment->header->mute, 1);
+	segment->mute = true;
+	segment_wake(segment);
 }
 
 int segment_wake(struct segment *segment)

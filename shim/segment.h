@@ -22,6 +22,7 @@
  */
 
 #define SEGMENT_MAGIC "intspan1"
+#define SEGMENT_VERSION 2 /* of the header; the records have their own */
 #define SEGMENT_MIN_SHARDS 16
 #define SEGMENT_MAX_SHARDS 64
 #define SEGMENT_MAX_PROCESSES 256
@@ -66,12 +67,13 @@ enum segment_sleep {
 
 struct segment_header {
 	char magic[8];
-	uint32_t version;      /* RECORD_VERSION */
+	uint32_t version;      /* SEGMENT_VERSION */
 	uint32_t n_shards;     /* a power of two, <= SEGMENT_MAX_SHARDS */
 	uint64_t shard_bytes;  /* a power of two */
 	uint64_t total_bytes;  /* of the whole file */
 	uint32_t creator_pid;
 	uint32_t uid;
+	uint64_t pid_namespace; /* in which the numbers of processes and threads here mean something; 0: not known */
 	/* Written by consumers. */
 	_Alignas(64) _Atomic uint64_t consumer;     /* thread id << 32 | low half of its start time; 0 = none. The thread
 						       and not the process: it is gone after an exec, the pid is not */
@@ -80,6 +82,7 @@ struct segment_header {
 	_Atomic uint64_t consumer_counters[STAT_N]; /* exported, dropped at export, ... */
 	/* Written by writers and consumers: the wake-up word. */
 	_Alignas(64) _Atomic uint32_t sleeping;     /* futex, enum segment_sleep: who ends the sleep stores AWAKE, then wakes */
+	_Atomic uint32_t mute;                      /* 1: writers in a sandbox wake nobody: the consumer is to look by itself */
 	_Atomic uint32_t flush;                     /* bumped to ask for everything to be sent now */
 	_Atomic uint32_t flushed;                   /* flush value that the consumer has satisfied */
 	/* The resource that all processes here share: record items (ITEM_STRING, ITEM_INT, ITEM_NAMED). */
@@ -98,8 +101,12 @@ struct segment {
 	uint32_t n_shards; /* our own copies: the mapped ones may be overwritten by anybody */
 	uint64_t shard_bytes;
 	uint64_t map_bytes;   /* of the whole mapping */
+	bool mute;         /* no system call is made here any more: only memory that is there already is written to */
 	char path[96];     /* "" = anonymous */
 };
+
+/* Memory that every idle shard keeps. */
+#define SEGMENT_KEEP_BYTES 131072ull
 
 /* Where the rings begin in the file. */
 #define SEGMENT_PAGE 4096u
@@ -133,6 +140,11 @@ void segment_leave(struct segment *segment);
 int segment_append(struct segment *segment, struct record *record, uint32_t *home, bool *ret_wake);
 /* Wake the consumer. Returns the number of sleepers woken (0: nobody listens there). */
 int segment_wake(struct segment *segment);
+/*
+ * A sandbox is coming: from now on segment_append() makes no system call and never asks for a wake-up. The first SEGMENT_KEEP_BYTES
+ * of each shard get their memory now, and bound what it holds; the consumer looks by itself.
+ */
+void segment_seal(struct segment *segment);
 /* Nothing written that was not released? */
 bool segment_is_empty(const struct segment *segment);
 /* Are other live processes registered in it? */

@@ -71,6 +71,11 @@ static void retire_image(int dir, const char *name, uint32_t pid, uint64_t start
 	sys_close(fd);
 	if (header == MAP_FAILED)
 		return;
+	/* In another namespace somebody else may have our number, and have been born in the same instant. */
+	if (header->pid_namespace != task_pid_namespace()) {
+		sys_munmap(header, sizeof(*header));
+		return;
+	}
 	for (i = 0; i < SEGMENT_MAX_PROCESSES; i++) {
 		if (atomic_load(&header->processes[i].pid) != pid ||
 		    atomic_load(&header->processes[i].start_time) != start_time)
@@ -218,12 +223,13 @@ static void fill_header(struct segment *segment, const struct config *settings)
 	struct segment_header *header = segment->header;
 	uint64_t magic;
 
-	header->version = RECORD_VERSION;
+	header->version = SEGMENT_VERSION;
 	header->n_shards = segment->n_shards;
 	header->shard_bytes = segment->shard_bytes;
 	header->total_bytes = segment->map_bytes;
 	header->creator_pid = (uint32_t)sys_getpid();
 	header->uid = sys_geteuid();
+	header->pid_namespace = task_pid_namespace();
 	header->resource_len = segment_describe_resource(header->resource, SEGMENT_RESOURCE_BYTES, settings);
 	memcpy(&magic, SEGMENT_MAGIC, sizeof(magic));
 	__atomic_store_n((uint64_t *)(void *)header->magic, magic, __ATOMIC_RELEASE);

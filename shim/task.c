@@ -69,6 +69,18 @@ static bool read_stat(uint32_t id, struct task_stat *ret)
 	return parse_stat(line, ret);
 }
 
+uint64_t task_pid_namespace(void)
+{
+	static const char prefix[] = "pid:[";
+	char text[64];
+	ssize_t n = sys_readlink("/proc/self/ns/pid", text, sizeof(text) - 1);
+
+	if (n <= (ssize_t)sizeof(prefix) - 1 || memcmp(text, prefix, sizeof(prefix) - 1) != 0)
+		return 0;
+	text[n] = '\0';
+	return parse_digits(text + sizeof(prefix) - 1);
+}
+
 uint64_t task_start_time(uint32_t id)
 {
 	struct task_stat stat;

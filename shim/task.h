@@ -9,6 +9,8 @@
  * (field 22 of /proc/<id>/stat, clock ticks after boot). Async-signal-safe; makes system calls.
  */
 
+/* The pid namespace of the calling process, by its inode; 0: not known (no /proc). Numbers of tasks mean something only within it. */
+uint64_t task_pid_namespace(void);
 /* 0: there is no such task, or no /proc. */
 uint64_t task_start_time(uint32_t id);
 /*

@@ -22,7 +22,7 @@ __thread volatile unsigned guard_depth __attribute__((tls_model("initial-exec"))
 
 uint32_t thread_tid(struct thread *t)
 {
-	if (t->tid == 0)
+	if (t->tid == 0 && !process_is_sandboxed())
 		t->tid = (uint32_t)sys_gettid();
 	return t->tid;
 }
@@ -32,14 +32,14 @@ bool thread_is_borrowed(void)
 	uint32_t known = thread_self()->tid;
 
 	/* A thread that has never been asked has nothing of ours to corrupt but the descriptor table. */
-	return known != 0 && (uint32_t)sys_gettid() != known;
+	return known != 0 && !process_is_sandboxed() && (uint32_t)sys_gettid() != known;
 }
 
 void thread_after_fork(void)
 {
 	struct thread *t = thread_self();
 
-	t->tid = (uint32_t)sys_gettid();
+	t->tid = process_is_sandboxed() ? 0 : (uint32_t)sys_gettid();
 	t->expected = HANDLE_NONE;
 }
 

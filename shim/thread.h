@@ -58,9 +58,12 @@ static inline struct thread *thread_self(void)
 	return &thread_block;
 }
 
-/* The kernel's id of this thread, asked once. */
+/* The kernel's id of this thread, asked once; 0: it was not before a sandbox closed. */
 uint32_t thread_tid(struct thread *t);
-/* Are we in a child made by vfork (or CLONE_VM), whose memory is the parent's? Costs a syscall: rare paths only. */
+/*
+ * Are we in a child made by vfork (or CLONE_VM), whose memory is the parent's? Costs a syscall: rare paths only. In a sandbox
+ * that cannot be told: false.
+ */
 bool thread_is_borrowed(void);
 /* In a forked child: this is another thread and process now. */
 void thread_after_fork(void);

@@ -35,7 +35,7 @@ static void build(const uint8_t *data, size_t size)
 
 	memset(memory, 0, sizeof(memory));
 	memcpy(header->magic, SEGMENT_MAGIC, 8);
-	header->version = RECORD_VERSION;
+	header->version = SEGMENT_VERSION;
 	header->n_shards = SHARDS;
 	header->shard_bytes = SHARD_BYTES;
 	if (flags & 1)

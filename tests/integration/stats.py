@@ -7,7 +7,7 @@ import subprocess
 import programs
 
 
-def _all_segments(user):
+def all_segments(user=None):
     argv = ["setpriv", "--reuid", user, "--clear-groups"] if user else []
     done = subprocess.run([*argv, str(programs.AGENT), "stat", "--json"], capture_output=True, text=True, check=True,
                           env=programs.clean_environment())
@@ -17,7 +17,7 @@ def _all_segments(user):
 def segments(program, user=None):
     """The segments that the program's processes write to: ours, and those of the user it changes to."""
     members = set(programs.session_members(program.pid))
-    found = _all_segments(None) + (_all_segments(user) if user else [])
+    found = all_segments(None) + (all_segments(user) if user else [])
     return [s for s in found if members & {p["pid"] for p in s["processes"]}]
 
 

@@ -85,6 +85,34 @@ def test_first_process_of_a_namespace(workplace):
     assert program.process.wait(programs.DEADLINE_S) == 0
 
 
+@needs_root
+def test_other_pid_namespaces_are_left_alone(workplace):
+    """The agent sees a segment whose processes it cannot see: it is no orphan, and its later spans arrive."""
+    backend = programs.start_backend(workplace)
+    spans = programs.SpanFile(workplace.file("spans.jsonl"), workplace.run)
+    port = programs.free_port()
+    environment = programs.shim_environment(workplace, spans.path)
+    argv = ["unshare", "--pid", "--fork", "--mount-proc", programs.APPS / "serve_loops", "--port", port, "--upstream",
+            backend.port, "--workers", "1", "--reuse"]
+    program = workplace.start(argv, port, environment)
+
+    environment = programs.clean_environment() | programs.shim_environment(workplace, workplace.file("drained.jsonl"))
+    del environment["LD_PRELOAD"]
+    for n in (300, 600):
+        programs.run_load(port, 300, 20)
+        assert spans.wait_for(truth.SERVER, n) and spans.count(truth.SERVER) == n
+        foreign = [s for s in stats.all_segments() if s["foreign"]]
+        assert foreign and all("alive" not in p for s in foreign for p in s["processes"])
+        drain = programs.subprocess.run([programs.AGENT, "drain"], env=environment, check=False, capture_output=True,
+                                        text=True, timeout=programs.DEADLINE_S)
+        assert drain.returncode in (0, 1), drain.stderr
+        names = {s["name"] for s in stats.all_segments()}
+        assert {s["name"] for s in foreign} <= names
+    (child,) = _children(program.pid)
+    os.kill(child, signal.SIGTERM)
+    assert program.process.wait(programs.DEADLINE_S) == 0
+
+
 # ---- collectors that do not do their part ----
 
 def run_with_collector(workplace, collector_options, requests=600):

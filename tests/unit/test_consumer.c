@@ -337,6 +337,48 @@ static void a_flush_ends_every_sleep(void **state)
 	}
 }
 
+/* In a sandbox writers wake nobody. */
+static void mute_writers_are_heard(void **state)
+{
+	static const enum consumer_wait modes[] = {WAIT_RECORD, WAIT_HALF};
+	unsigned i;
+
+	(void)state;
+	segment_seal(&s);
+	for (i = 0; i < 2; i++) {
+		struct sleep_args args = {modes[i], -1};
+		pthread_t thread = fall_asleep(&args);
+		bool wake = false;
+
+		while (put(&s, 1024, 1, 1, &wake) == 0 && modes[i] == WAIT_HALF)
+			assert_false(wake);
+		assert_false(wake);
+		pthread_join(thread, NULL);
+		assert_int_equal(consumer_claim(&c), 0);
+		drain(&c, batch);
+		consumer_resign(&c);
+	}
+}
+
+/* Whether processes of another namespace live cannot be known: they are taken neither for dead nor over from. */
+static void other_pid_namespaces_are_left_alone(void **state)
+{
+	struct consumer d;
+
+	(void)state;
+	segment_leave(&s);
+	s.header->pid_namespace++;
+	assert_int_equal(consumer_attach_segment(&d, &s), 0);
+	assert_true(consumer_is_foreign(&d));
+	assert_int_equal(consumer_claim(&d), -EXDEV);
+	assert_true(consumer_has_writers(&d));
+	s.header->pid_namespace = 0; /* not known */
+	assert_int_equal(consumer_attach_segment(&d, &s), 0);
+	assert_false(consumer_is_foreign(&d));
+	assert_int_equal(consumer_claim(&d), 0);
+	consumer_resign(&d);
+}
+
 static void stop_ends_every_sleep(void **state)
 {
 	struct sleep_args args = {WAIT_FLUSH, -1};
@@ -388,7 +430,7 @@ static void wrong_sizes_are_refused(void **state)
 	assert_int_equal(consumer_attach(&d, s.header, s.map_bytes), -EINVAL);                                         \
 	memcpy(s.header, &good, 128)
 	REFUSED(magic[0], 'x');
-	REFUSED(version, RECORD_VERSION + 1);
+	REFUSED(version, SEGMENT_VERSION + 1);
 	REFUSED(n_shards, 0);
 	REFUSED(n_shards, 3);
 	REFUSED(n_shards, good.n_shards * 2);
@@ -648,6 +690,8 @@ int main(void)
 		TEST(a_record_wakes_an_idle_consumer),
 		TEST(half_a_shard_ends_a_batch),
 		TEST(a_flush_ends_every_sleep),
+		TEST(mute_writers_are_heard),
+		TEST(other_pid_namespaces_are_left_alone),
 		TEST(stop_ends_every_sleep),
 		TEST(sleeps_end_by_themselves),
 		TEST(wrong_sizes_are_refused),

@@ -109,7 +109,7 @@ static void it_is_its_own_master(void)
 	CHECK(memcmp(&before, &after, 8) == 0);
 	CHECK(strcmp(double_report.name, "interspan") == 0);
 	CHECK(double_report.tid != (uint32_t)getpid());
-	CHECK(double_report.depth == 1 && guard_depth == 0);
+	CHECK(double_report.depth == GUARD_AWAY && guard_depth == 0);
 	/* All signals but the two that setuid() and pthread_cancel() work by, and those that cannot be. */
 	CHECK((~double_report.blocked & ~(1ull << (SIGKILL - 1) | 1ull << (SIGSTOP - 1) | 3ull << 31)) == 0);
 	CHECK(double_report.open_fds == 3 && !double_report.probe_is_open);

@@ -324,7 +324,7 @@ static void sandboxes_are_told(void **state)
 	CALL(0, 0, syscall(SYS_prctl, (long)PR_SET_SECCOMP, (long)SECCOMP_MODE_FILTER, buf));
 	CALL(0, 0, syscall(SYS_prctl, (long)PR_SET_NAME, buf));
 	CALL(-1, EPERM, syscall(SYS_setuid, 5L));
-	TOLD("changing 2\nchanged 2\nchanging 2\nchanging 2\nchanged 2\nchanging 2\nchanging 2\nchanged 2\n"
+	TOLD("changing 2\nchanged 2\nchanging 2\nchanging 2\nchanged 2\nchanging 2\nchanging 5\nchanged 5\n"
 	     "changing 2\nchanged 2\nchanging 1\n");
 }
 

@@ -426,6 +426,30 @@ static void wake_ups(void **state)
 
 /* ---- processes ---- */
 
+/* What a sandbox may hold against a writer: touching a page that is not there yet, and waking. */
+static void a_sealed_segment_asks_for_nothing(void **state)
+{
+	struct segment s = {0};
+	bool wake = false;
+	uint64_t n = 0;
+	uint32_t i;
+
+	(void)state;
+	make_segment(&s, 32768);
+	segment_seal(&s);
+	assert_int_equal(s.header->mute, 1);
+	atomic_store(&s.header->sleeping, SEGMENT_SLEEP_RECORD);
+	while (put(&s, 1024, 1, 1, &wake) == 0) {
+		assert_false(wake);
+		n++;
+	}
+	assert_int_equal(n, s.n_shards * SEGMENT_KEEP_BYTES / 1024);
+	assert_int_equal(s.header->sleeping, SEGMENT_SLEEP_RECORD);
+	for (i = 0; i < s.n_shards; i++)
+		assert_int_equal(s.header->shards[i].populated, SEGMENT_KEEP_BYTES);
+	drop_segment(&s);
+}
+
 static void join_and_leave(void *arg)
 {
 	struct segment *s = arg;
@@ -587,6 +611,7 @@ int main(void)
 		cmocka_unit_test(corrupt_positions_lead_nowhere_else),
 		cmocka_unit_test(corrupt_sizes_change_nothing),
 		cmocka_unit_test(wake_ups),
+		cmocka_unit_test(a_sealed_segment_asks_for_nothing),
 		cmocka_unit_test(children_share),
 		cmocka_unit_test(a_full_table),
 		cmocka_unit_test(who_is_alive),
