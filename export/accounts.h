@@ -5,7 +5,7 @@
 
 /* The two sides of the accounting identity (shim/stats.def), for whoever shows or checks it. */
 
-#define ACCOUNTS_ENDED 7
+#define ACCOUNTS_ENDED 5
 #define ACCOUNTS_SETTLED 4
 
 /* What becomes of a started span. */
