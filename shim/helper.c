@@ -33,6 +33,7 @@ static _Atomic uint32_t standing_by; /* futex: ms that the thread is to wait bef
 static _Atomic bool sealed;
 static _Atomic uint64_t served_ns; /* when somebody else was last found to consume; 0 = never */
 static struct export_host host;    /* the helper's, written while STARTING */
+static bool stands_by;             /* likewise: it begins by waiting */
 
 static void log_text(int level, const char *text)
 {
@@ -110,13 +111,14 @@ static void set_state(uint32_t to)
 	sys_futex_wake(&state, INT32_MAX);
 }
 
-/* Until the time is over, or we are asked to begin or to stop. */
-static void stand_by(void)
+/* Until the time is over, or we are asked to begin or to stop. False: to stop. */
+static bool stand_by(void)
 {
 	uint32_t ms = atomic_load(&standing_by);
 
 	if (ms != 0)
 		sys_futex_wait_ms(&standing_by, ms, (int)ms);
+	return atomic_load(&stop) == 0;
 }
 
 static void *helper_main(void *arg)
@@ -126,8 +128,7 @@ static void *helper_main(void *arg)
 
 	guard_depth = GUARD_AWAY; /* for life */
 	atomic_store(&thread_id, (uint32_t)sys_gettid());
-	stand_by();
-	if (atomic_load(&stop) != 0) {
+	if (stands_by && !stand_by()) {
 		set_state(HELPER_NONE);
 		return arg;
 	}
@@ -215,6 +216,7 @@ static void ensure(struct segment *segment, uint32_t delay_ms)
 		return;
 	atomic_store(&stop, 0);
 	atomic_store(&standing_by, delay_ms);
+	stands_by = delay_ms != 0;
 	atomic_store(&thread_id, 0);
 	host = (struct export_host){
 		.segment = segment, .config = &config, .stop = &stop, .log = log_text, .may_create_files = true};
