@@ -178,6 +178,18 @@ uint32_t consumer_take(struct consumer *c, struct consumer_batch *batch, uint32_
 	return batch->n;
 }
 
+static bool is_ours_to_free(struct segment_process *process, uint32_t pid, bool look)
+{
+	uint32_t left = atomic_load(&process->left);
+
+	if (left == SEGMENT_FREED_BY_CONSUMER)
+		return true; /* one before us marked it */
+	if (left == SEGMENT_STAYS && (!look || task_is_alive(pid, atomic_load(&process->start_time))))
+		return false;
+	return left != SEGMENT_FREED_BY_WRITER &&
+	       atomic_compare_exchange_strong(&process->left, &left, SEGMENT_FREED_BY_CONSUMER);
+}
+
 static void collect_gone(struct consumer *c)
 {
 	uint64_t now = clock_monotonic_ns();
@@ -190,8 +202,7 @@ static void collect_gone(struct consumer *c)
 		struct segment_process *process = &c->header->processes[i];
 		uint32_t pid = atomic_load(&process->pid);
 
-		if (pid != 0 && (atomic_load(&process->left) != 0 ||
-				 (look && !task_is_alive(pid, atomic_load(&process->start_time)))))
+		if (pid != 0 && is_ours_to_free(process, pid, look))
 			c->gone[i / 64] |= 1ull << (i % 64);
 	}
 	for (i = 0; i < c->n_shards; i++)

@@ -29,9 +29,11 @@ static _Atomic uint32_t state;
 static _Atomic uint32_t stop;
 static _Atomic uint32_t thread_id; /* 0: there never was one, or the kernel has forgotten it */
 static _Atomic uint32_t loading;   /* a futex lock around the plug-in: 1 = held */
+static _Atomic uint32_t standing_by; /* futex: ms that the thread is to wait before it does anything; 0: no more */
 static _Atomic bool sealed;
 static _Atomic uint64_t served_ns; /* when somebody else was last found to consume; 0 = never */
 static struct export_host host;    /* the helper's, written while STARTING */
+static bool stands_by;             /* likewise: it begins by waiting */
 
 static void log_text(int level, const char *text)
 {
@@ -109,6 +111,16 @@ static void set_state(uint32_t to)
 	sys_futex_wake(&state, INT32_MAX);
 }
 
+/* Until the time is over, or we are asked to begin or to stop. False: to stop. */
+static bool stand_by(void)
+{
+	uint32_t ms = atomic_load(&standing_by);
+
+	if (ms != 0)
+		sys_futex_wait_ms(&standing_by, ms, (int)ms);
+	return atomic_load(&stop) == 0;
+}
+
 static void *helper_main(void *arg)
 {
 	struct plugin plugin;
@@ -116,6 +128,10 @@ static void *helper_main(void *arg)
 
 	guard_depth = GUARD_AWAY; /* for life */
 	atomic_store(&thread_id, (uint32_t)sys_gettid());
+	if (stands_by && !stand_by()) {
+		set_state(HELPER_NONE);
+		return arg;
+	}
 	background_enter(config_is(config.traces_exporter, "console"), config_is(config.log_file, "stderr"));
 	r = prepare_plugin(&host, &plugin);
 	if (r == 0) {
@@ -156,10 +172,17 @@ static int create_thread(void)
 	return r;
 }
 
+void helper_hurry(void)
+{
+	if (atomic_exchange(&standing_by, 0) != 0)
+		sys_futex_wake(&standing_by, INT32_MAX);
+}
+
 static void request_stop(uint32_t how)
 {
 	atomic_store(&stop, how);
 	sys_futex_wake(&stop, INT32_MAX);
+	helper_hurry();
 	segment_wake(host.segment);
 }
 
@@ -177,7 +200,7 @@ static bool is_served(const struct segment *segment)
 	return true;
 }
 
-void helper_ensure(struct segment *segment)
+static void ensure(struct segment *segment, uint32_t delay_ms)
 {
 	uint32_t expected = HELPER_NONE;
 	int r;
@@ -192,6 +215,8 @@ void helper_ensure(struct segment *segment)
 	    !atomic_compare_exchange_strong(&state, &expected, HELPER_STARTING))
 		return;
 	atomic_store(&stop, 0);
+	atomic_store(&standing_by, delay_ms);
+	stands_by = delay_ms != 0;
 	atomic_store(&thread_id, 0);
 	host = (struct export_host){
 		.segment = segment, .config = &config, .stop = &stop, .log = log_text, .may_create_files = true};
@@ -200,6 +225,16 @@ void helper_ensure(struct segment *segment)
 		log_line(LOG_ERROR, "no thread for the exporter (%d): spans stay in the segment", r);
 		set_state(HELPER_FAILED);
 	}
+}
+
+void helper_ensure(struct segment *segment)
+{
+	ensure(segment, 0);
+}
+
+void helper_stand_by(struct segment *segment, int delay_ms)
+{
+	ensure(segment, delay_ms > 0 ? (uint32_t)delay_ms : 0);
 }
 
 /* Wait while the state is from, at most until the deadline. */
@@ -297,6 +332,7 @@ void helper_flush(struct segment *segment, int timeout_ms)
 	if (header == NULL || segment_is_empty(segment) || atomic_load(&header->collector_down) != 0)
 		return;
 	helper_ensure(segment);
+	helper_hurry();
 	/* Somebody else consumes, or nobody can. */
 	if (!helper_is_running() || host.segment != segment)
 		return;

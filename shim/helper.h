@@ -41,6 +41,12 @@ typedef void export_run_fn(struct export_host *host);
  */
 void helper_ensure(struct segment *segment);
 /*
+ * The same, but the thread first waits for delay_ms, doing and loading nothing: stopping it meanwhile costs next to nothing. For a
+ * process that forks again and again and must be alone each time. helper_hurry() and helper_flush() end the wait.
+ */
+void helper_stand_by(struct segment *segment, int delay_ms);
+void helper_hurry(void);
+/*
  * Load what must be loaded before chroot, set*id and the like; start the thread too, and wait until it has opened its file (at
  * most two seconds), where a file must be opened first.
  */

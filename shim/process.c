@@ -24,6 +24,8 @@
 
 #define FLUSH_MS 500
 #define HELPER_STOP_MS 200
+/* From the end of a schedule delay until the helper that stood by has begun. */
+#define STANDBY_GRACE_NS 1000000000ull
 /* Descriptors up to here can be followed in a sandbox: 512 KiB of address space, touched as used. */
 #define SANDBOX_FDS 65536u
 
@@ -36,6 +38,7 @@ static _Atomic unsigned segment_index;
 static _Atomic int segment_state;
 _Atomic bool process_sandboxed;
 static _Atomic bool blind, crossing, serving, leaving, forked;
+static _Atomic bool stopped_for_fork; /* a fork has cost us the helper */
 static _Atomic int32_t threads; /* the program's, besides the first */
 static struct context environment_parent;
 /* One page that the kernel empties in every forked child, however it was forked: 1 in the process that wrote it. */
@@ -105,14 +108,55 @@ static void watch_exit(void)
 		(void)__cxa_atexit(at_exit, NULL, NULL);
 }
 
+/*
+ * Forks that follow one another quickly. The parent, alone at each fork, can keep no helper that is at work, and no child lives long
+ * enough for one to pay: it would load all its libraries for three spans. So the parent has one stand by, which begins when no
+ * fork has come for a schedule delay; while forks go on, every other delay one of the children that exit exports for all.
+ */
+static bool is_stood_by(const struct segment_header *header)
+{
+	return atomic_load_explicit(&forked, memory_order_relaxed) &&
+	       clock_monotonic_ns() < atomic_load_explicit(&header->standby_ns, memory_order_relaxed);
+}
+
+static uint64_t delay_ns(void)
+{
+	return (uint64_t)config.bsp_schedule_delay_ms * 1000000;
+}
+
+static void stand_by(void)
+{
+	struct segment_header *header = segment()->header;
+	uint64_t now = clock_monotonic_ns();
+
+	if (atomic_load(&header->consumer) != 0)
+		return;
+	atomic_store(&header->standby_ns, now + delay_ns() + STANDBY_GRACE_NS);
+	if (segment_is_empty(segment()))
+		atomic_store(&header->due_ns, now + 2 * delay_ns());
+	watch_exit();
+	helper_stand_by(segment(), (int)config.bsp_schedule_delay_ms);
+}
+
+/* One child is told so, and has the others' records to export with its own. */
+static bool is_our_turn(struct segment_header *header)
+{
+	uint64_t now = clock_monotonic_ns();
+	uint64_t due = atomic_load(&header->due_ns);
+
+	return now >= due && atomic_compare_exchange_strong(&header->due_ns, &due, now + 2 * delay_ns());
+}
+
 static void wake_or_start_consumer(bool wake)
 {
 	if (wake && segment_wake(segment()) > 0)
 		return;
-	if (!exports_here())
+	if (!exports_here() || (!wake && is_stood_by(segment()->header)))
 		return;
 	watch_exit();
 	helper_ensure(segment());
+	if (wake)
+		helper_hurry();
 }
 
 /* Was the consumer, whoever it is, heard of lately? Two loads: asked for every record. */
@@ -218,8 +262,19 @@ static void before_fork(void)
 		return;
 	}
 	/* A program with one thread of its own forks as such: CPython warns otherwise, and some calls fail. */
-	if (!process_has_threads() && helper_is_running())
+	if (!process_has_threads() && helper_is_running()) {
+		atomic_store(&stopped_for_fork, true);
 		(void)helper_stop(HELPER_STOP_MS);
+	}
+}
+
+static void after_fork_in_parent(void)
+{
+	if (!guard_is_on() || process_is_sandboxed() || process_has_threads() || !exports_here() ||
+	    atomic_load(&segment_state) != SEGMENT_READY)
+		return;
+	if (atomic_load(&stopped_for_fork) || atomic_load(&segment()->header->standby_wanted) != 0)
+		OBSERVE(stand_by());
 }
 
 static void take_own_segment(void);
@@ -233,6 +288,7 @@ static void start_over(void)
 	atomic_store(&threads, 0);
 	atomic_store(&leaving, false);
 	atomic_store(&forked, true);
+	atomic_store(&stopped_for_fork, false);
 	atomic_store(alive_here, 1);
 	if (atomic_load(&segment_state) != SEGMENT_READY) {
 		atomic_store(&segment_state, SEGMENT_NONE);
@@ -266,6 +322,21 @@ static void notice_unseen_fork(void)
 
 /* ---- exit ---- */
 
+/* A forked child does not wait, unless it is the one that exports: what it wrote stays for the others. */
+static bool exports_at_exit(void)
+{
+	struct segment_header *header = segment()->header;
+
+	if (!atomic_load(&forked))
+		return true;
+	if (is_stood_by(header))
+		return helper_is_running() || is_our_turn(header);
+	if (!helper_is_running())
+		return !segment_has_others(segment());
+	atomic_store(&header->standby_wanted, 1);
+	return true;
+}
+
 void engine_exiting(void)
 {
 	if (!guard_is_on() || thread_is_borrowed() || atomic_exchange(&leaving, true))
@@ -279,8 +350,7 @@ void engine_exiting(void)
 	/* In a sandbox nobody can be woken or waited for: the helper, or whoever drains next, has it from the segment. */
 	if (process_is_sandboxed())
 		return;
-	/* A forked child does not wait, unless it is the one that exports: what it wrote stays for the others. */
-	if (exports_here() && (!atomic_load(&forked) || helper_is_running() || !segment_has_others(segment()))) {
+	if (exports_here() && exports_at_exit()) {
 		helper_flush(segment(), FLUSH_MS);
 		(void)helper_stop(HELPER_STOP_MS);
 	}
@@ -443,5 +513,5 @@ int process_start(char *const envp[])
 	alive_here = page;
 	atomic_store(alive_here, 1);
 	adopt_environment(envp);
-	return pthread_atfork(before_fork, NULL, after_fork_in_child) == 0 ? 0 : -ENOMEM;
+	return pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) == 0 ? 0 : -ENOMEM;
 }

@@ -44,17 +44,25 @@ struct segment_shard {
 
 /*
  * One per process that writes here: the resource attributes that differ between forked children. A process takes a free entry by
- * a compare-and-swap on pid; only the consumer frees one, when its process is gone and its records are
- * released. The counters stay and the next owner goes on from them: only their sum over the table means anything.
+ * a compare-and-swap on pid. It is freed when its process is gone and its records are released: by the consumer, or by a process that
+ * finds the table crowded and the segment empty. The counters stay and the next owner goes on from them: only their sum over the table means anything.
  */
 struct segment_process {
 	_Atomic uint32_t pid;        /* 0 = free */
-	_Atomic uint32_t left;       /* 1 = gave the entry back; it may be reused once its records are released */
+	_Atomic uint32_t left;       /* enum segment_left */
 	_Atomic uint64_t start_time; /* /proc/PID/stat field 22, clock ticks since boot: pid + this is unique; 0: unknown */
 	_Atomic uint32_t incarnation; /* how many owners this entry has had */
 	uint32_t parent_pid;
 	uint8_t instance_id[16];     /* service.instance.id, random UUID v4 */
 	_Atomic uint64_t counters[STAT_N]; /* what this process counted (shim/stats.def) */
+};
+
+/* Whoever frees an entry first changes left from what it found to its own mark, so that only one does. */
+enum segment_left {
+	SEGMENT_STAYS = 0,
+	SEGMENT_LEFT, /* gave the entry back; it may be reused once its records are released */
+	SEGMENT_FREED_BY_WRITER,
+	SEGMENT_FREED_BY_CONSUMER,
 };
 
 /* What the consumer sleeps for. */
@@ -85,6 +93,10 @@ struct segment_header {
 	_Atomic uint32_t mute;                      /* 1: writers in a sandbox wake nobody: the consumer is to look by itself */
 	_Atomic uint32_t flush;                     /* bumped to ask for everything to be sent now */
 	_Atomic uint32_t flushed;                   /* flush value that the consumer has satisfied */
+	/* A process that forks for each request, and its children (process.c). */
+	_Atomic uint32_t standby_wanted;            /* a child had to export at its exit */
+	_Atomic uint64_t standby_ns;                /* until then its parent stands by to export: children need not */
+	_Atomic uint64_t due_ns;                    /* from then on a child that exits exports all the same */
 	/* The resource that all processes here share: record items (ITEM_STRING, ITEM_INT, ITEM_NAMED). */
 	_Alignas(64) uint32_t resource_len;
 	uint8_t resource[SEGMENT_RESOURCE_BYTES];

@@ -86,7 +86,7 @@ static void retire_image(int dir, const char *name, uint32_t pid, uint64_t start
 			if (owner >> 32 == i + 1)
 				atomic_compare_exchange_strong(&header->shards[k].owner, &owner, 0);
 		}
-		atomic_store(&header->processes[i].left, 1);
+		atomic_store(&header->processes[i].left, SEGMENT_LEFT);
 	}
 	sys_munmap(header, sizeof(*header));
 }
@@ -190,9 +190,38 @@ static void fill_entry(struct segment *segment, uint32_t index, uint64_t start_t
 	atomic_store(&process->start_time, start_time);
 }
 
+/* The entries of processes that left, where nothing in the segment can speak of them any more. */
+static bool free_left(struct segment *segment)
+{
+	bool any = false;
+	uint32_t i;
+
+	for (i = 0; i < SEGMENT_MAX_PROCESSES && segment_is_empty(segment); i++) {
+		struct segment_process *process = &segment->header->processes[i];
+		uint32_t left = SEGMENT_LEFT;
+
+		if (atomic_load_explicit(&process->left, memory_order_relaxed) != SEGMENT_LEFT ||
+		    !atomic_compare_exchange_strong(&process->left, &left, SEGMENT_FREED_BY_WRITER))
+			continue;
+		/* It may have written its last records since we looked. */
+		if (!segment_is_empty(segment)) {
+			atomic_store(&process->left, SEGMENT_LEFT);
+			break;
+		}
+		atomic_store(&process->start_time, 0);
+		atomic_store(&process->left, SEGMENT_STAYS);
+		atomic_store(&process->pid, 0);
+		any = true;
+	}
+	return any;
+}
+
 /* Entries of processes that are gone become free once their records are delivered: now, and not at the end of a batch's delay. */
 static void ask_for_room(struct segment *segment)
 {
+	if (free_left(segment))
+		return;
+	atomic_store(&segment->header->due_ns, 0);
 	atomic_fetch_add(&segment->header->flush, 1);
 	segment_wake(segment);
 }
@@ -279,7 +308,7 @@ void segment_leave(struct segment *segment)
 	/* A child that found no entry, or never asked for one, stands under its parent's. */
 	if (atomic_load(&segment->header->processes[segment->process].pid) != (uint32_t)sys_getpid())
 		return;
-	atomic_store(&segment->header->processes[segment->process].left, 1);
+	atomic_store(&segment->header->processes[segment->process].left, SEGMENT_LEFT);
 	if (segment->path[0] != '\0' && segment_is_empty(segment) && !segment_has_others(segment))
 		sys_unlink(segment->path);
 }

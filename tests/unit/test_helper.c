@@ -207,6 +207,30 @@ static void a_stubborn_one_is_told_again(void)
 	CHECK(count_threads() == 1);
 }
 
+/* It loads nothing before it is needed, and is gone as soon as it is asked to. */
+static void one_that_stands_by_does_nothing_yet(void)
+{
+	int i;
+
+	for (i = 0; i < 20; i++) {
+		helper_stand_by(&s, INT32_MAX);
+		CHECK(helper_is_running());
+		helper_ensure(&s);
+		CHECK(helper_stop(STOP_MS));
+		CHECK(count_threads() == 1);
+	}
+	CHECK(put(&s, 256, 1, 1, NULL) == 0);
+	CHECK(!segment_has_consumer(&s) && atomic_load(&double_report.prepares) == 0);
+	helper_stand_by(&s, INT32_MAX);
+	helper_hurry();
+	WAIT_UNTIL(segment_is_empty(&s));
+	CHECK(helper_stop(STOP_MS));
+	helper_stand_by(&s, 1);
+	CHECK(put(&s, 256, 1, 2, NULL) == 0);
+	WAIT_UNTIL(segment_is_empty(&s));
+	CHECK(helper_stop(STOP_MS));
+}
+
 static void one_that_returns_is_not_started_for_each_record(void)
 {
 	int i;
@@ -460,6 +484,7 @@ int main(void)
 		TEST(it_stops_for_good_and_starts_again),
 		TEST(it_can_be_stopped_while_it_starts),
 		TEST(a_stubborn_one_is_told_again),
+		TEST(one_that_stands_by_does_nothing_yet),
 		TEST(one_that_returns_is_not_started_for_each_record),
 		TEST(a_new_segment_gets_a_new_one),
 		TEST(none_after_the_seal),

@@ -538,6 +538,35 @@ static void a_full_table(void **state)
 	drop_segment(&s);
 }
 
+static void join_and_write_nothing(void *arg)
+{
+	struct segment *s = arg;
+
+	if (segment_join(s) != 0)
+		_exit(1);
+	segment_leave(s);
+}
+
+/* Where nothing in the segment speaks of them any more, entries of processes that left need no consumer to become free. */
+static void children_come_and_go(void **state)
+{
+	struct segment s = {0};
+	unsigned i;
+
+	(void)state;
+	make_segment(&s, 1);
+	for (i = 0; i < 3 * SEGMENT_MAX_PROCESSES; i++)
+		assert_int_equal(in_child(join_and_write_nothing, &s), 0);
+	assert_int_equal(s.header->processes[0].pid, getpid());
+	/* One record is enough to keep them: whose it is, only its consumer says. */
+	assert_int_equal(put(&s, 256, 1, 1, NULL), 0);
+	for (i = 0; i < SEGMENT_MAX_PROCESSES; i++)
+		(void)in_child(join_and_write_nothing, &s);
+	for (i = 0; i < SEGMENT_MAX_PROCESSES; i++)
+		assert_int_not_equal(s.header->processes[i].pid, 0);
+	drop_segment(&s);
+}
+
 static void sleep_for_ever(void *arg)
 {
 	(void)arg;
@@ -614,6 +643,7 @@ int main(void)
 		cmocka_unit_test(a_sealed_segment_asks_for_nothing),
 		cmocka_unit_test(children_share),
 		cmocka_unit_test(a_full_table),
+		cmocka_unit_test(children_come_and_go),
 		cmocka_unit_test(who_is_alive),
 		cmocka_unit_test(who_consumes),
 		cmocka_unit_test(a_strange_directory_is_not_used),
