@@ -26,10 +26,15 @@ static bool is_blank(uint8_t c)
 	return c == ' ' || c == '\t';
 }
 
-/* The bytes to parse. start is there so that the last 15 can be loaded as the end of 16. */
+/* The bytes to parse. From last on, 16 cannot be loaded but as the end of the text; where all is shorter, it is start. */
 struct text {
-	const uint8_t *start, *end;
+	const uint8_t *start, *end, *last;
 };
+
+static inline struct text text_of(struct slice s)
+{
+	return (struct text){s.p, s.p + s.len, s.len >= 16 ? s.p + s.len - 15 : s.p};
+}
 
 #ifdef __SSE2__
 /* The sign bit of each byte that is below limit (0x21 at most) or above 0x7e: all that is special, and little that
@@ -64,12 +69,12 @@ INLINE const uint8_t *find_special(const uint8_t *p, struct text t, bool with_bl
 	char limit = with_blanks ? 0x21 : 0x20;
 	unsigned mask;
 
-	for (; t.end - p >= 16; p += 16) {
+	for (; p < t.last; p += 16) {
 		for (mask = sign_bits(suspects(load(p), limit)); mask; mask &= mask - 1)
 			if (is_special(p[__builtin_ctz(mask)], with_blanks))
 				return p + __builtin_ctz(mask);
 	}
-	if (t.end - t.start >= 16 && p < t.end) {
+	if (t.last != t.start && p < t.end) {
 		mask = sign_bits(suspects(load(t.end - 16), limit)) >> (16 - (t.end - p));
 		for (; mask; mask &= mask - 1)
 			if (is_special(p[__builtin_ctz(mask)], with_blanks))
@@ -100,7 +105,7 @@ INLINE int end_line(const uint8_t *stop, const uint8_t *end, const uint8_t **ret
 }
 
 /* A line and where the next one begins. As end_line(). */
-static int take_line(const uint8_t **cursor, struct text t, struct slice *ret)
+INLINE int take_line(const uint8_t **cursor, struct text t, struct slice *ret)
 {
 	const uint8_t *stop = find_special(*cursor, t, false);
 
@@ -137,7 +142,7 @@ static bool parse_request_line(struct slice line, struct http1_head *ret)
 	ret->method = slice(line.p, method);
 	ret->target = slice(line.p + method + 1, line.len - method - 10);
 	/* No blank in the target: the first one is the one after it. */
-	return find_special(ret->target.p, (struct text){line.p, line.p + line.len}, true) == line.p + line.len - 9;
+	return find_special(ret->target.p, text_of(line), true) == line.p + line.len - 9;
 }
 
 static bool is_digit(uint8_t c)
@@ -189,12 +194,12 @@ INLINE bool name_is(const uint8_t *name, const char *text, size_t len)
 #define IS(literal) name_is(name.p, literal, sizeof(literal) - 1)
 /* A field's name, which a colon ends. 0: there is none, or a blank, control character or byte above 126 stands in
  * it. */
-INLINE size_t name_length(const uint8_t *p, const uint8_t *end)
+INLINE size_t name_length(const uint8_t *p, struct text t)
 {
 	const uint8_t *start = p;
 
 #ifdef __SSE2__
-	if (end - p >= 16) {
+	if (p < t.last) {
 		__m128i v = load(p);
 		unsigned mask = sign_bits(_mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8(':')), suspects(v, 0x21)));
 
@@ -206,9 +211,9 @@ INLINE size_t name_length(const uint8_t *p, const uint8_t *end)
 		p += 16;
 	}
 #endif
-	while (p < end && *p > ' ' && *p < 0x7f && *p != ':')
+	while (p < t.end && *p > ' ' && *p < 0x7f && *p != ':')
 		p++;
-	return p < end && *p == ':' ? (size_t)(p - start) : 0;
+	return p < t.end && *p == ':' ? (size_t)(p - start) : 0;
 }
 
 /* Without surrounding blanks. There are no other control characters in a line. */
@@ -309,7 +314,7 @@ static bool signs_nothing(struct slice credentials)
 	       (credentials.len >= 6 && slice_is_nocase(slice(credentials.p, 6), "basic ", 6));
 }
 
-static void keep(struct http1_head *head, enum http1_field field, struct slice value)
+INLINE void keep(struct http1_head *head, enum http1_field field, struct slice value)
 {
 	if (head->n_kept[field] == 0)
 		head->kept[field] = trimmed(value.p, value.p + value.len);
@@ -437,7 +442,7 @@ static long parse_fields(struct text t, const uint8_t *p, struct http1_head *ret
 	bool coded = false;
 
 	for (;;) {
-		size_t name = name_length(p, t.end);
+		size_t name = name_length(p, t);
 		const uint8_t *value = p + name + (name > 0), *stop = find_special(value, t, false), *next;
 		int got = end_line(stop, t.end, &next);
 
@@ -456,7 +461,7 @@ static long parse_fields(struct text t, const uint8_t *p, struct http1_head *ret
 
 long http1_parse_head(struct slice in, enum http1_kind kind, struct http1_head *ret)
 {
-	struct text t = {in.p, in.p + (in.len < HTTP1_MAX_HEAD ? in.len : HTTP1_MAX_HEAD)};
+	struct text t = text_of(slice(in.p, in.len < HTTP1_MAX_HEAD ? in.len : HTTP1_MAX_HEAD));
 	const uint8_t *p = in.p;
 	struct slice line;
 	long len;
@@ -473,7 +478,7 @@ long http1_parse_head(struct slice in, enum http1_kind kind, struct http1_head *
 
 bool http1_next_field(const struct http1_head *head, size_t *cursor, struct slice *ret_name, struct slice *ret_value)
 {
-	struct text t = {head->whole.p, head->whole.p + head->blank};
+	struct text t = text_of(slice(head->whole.p, head->blank));
 	const uint8_t *p = t.start + *cursor;
 	struct slice line;
 	size_t name;
@@ -483,7 +488,7 @@ bool http1_next_field(const struct http1_head *head, size_t *cursor, struct slic
 	if (p >= t.end || take_line(&p, t, &line) <= 0)
 		return false;
 	*cursor = (size_t)(p - t.start);
-	name = name_length(line.p, line.p + line.len);
+	name = name_length(line.p, text_of(line));
 	if (name == 0)
 		return false;
 	*ret_name = slice(line.p, name);
