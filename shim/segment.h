@@ -23,7 +23,7 @@
 
 #define SEGMENT_MAGIC "intspan1"
 #define SEGMENT_VERSION 2 /* of the header; the records have their own */
-#define SEGMENT_MIN_SHARDS 16
+#define SEGMENT_MIN_SHARDS 32
 #define SEGMENT_MAX_SHARDS 64
 #define SEGMENT_MAX_PROCESSES 256
 #define SEGMENT_RESOURCE_BYTES 8192
