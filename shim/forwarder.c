@@ -187,6 +187,13 @@ bool forwarder_may_rewrite(void)
 	return mode != STAMP_OFF;
 }
 
+bool forwarder_is_possible(void)
+{
+	return mode == STAMP_AUTO && atomic_load_explicit(&misses, memory_order_relaxed) < MISSES_ALLOWED &&
+	       (atomic_load_explicit(&returned, memory_order_relaxed) > 0 ||
+		atomic_load_explicit(&inserted, memory_order_relaxed) < UNRETURNED_ALLOWED);
+}
+
 void forwarder_inserted(void)
 {
 	atomic_fetch_add_explicit(&inserted, 1, memory_order_relaxed);

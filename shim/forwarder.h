@@ -21,6 +21,8 @@ void forwarder_observe(const struct exchange *server, const struct http1_head *h
 /* May a stamp be inserted (INTERSPAN_STAMP, and what we have learnt)? May one be rewritten? */
 bool forwarder_may_insert(void);
 bool forwarder_may_rewrite(void);
+/* Can it be one? Not when heads did not reappear, or stamps never came back; and not asked where stamps are not inserted by themselves. */
+bool forwarder_is_possible(void);
 void forwarder_inserted(void);
 /* A stamp came back in an outgoing head; once that is the rule, its absence means something. */
 void forwarder_stamp_returned(void);

@@ -76,6 +76,9 @@ static bool by_opener(const struct conn *c, struct handle *ret)
 	/* It has made no call over a connection that was there before: this one may have been left over for somebody else then. */
 	if (atomic_load(&e->clients_elsewhere) != c->opener_started)
 		return false;
+	/* Where threads share their timers, a health check may have been opened beside its call; forwarders make one at a time. */
+	if (process_has_threads() && forwarder_is_possible() && atomic_load(&e->outstanding) != 1)
+		return false;
 	*ret = c->opener;
 	return true;
 }
