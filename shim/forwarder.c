@@ -189,7 +189,9 @@ bool forwarder_may_rewrite(void)
 
 bool forwarder_is_possible(void)
 {
-	return mode == STAMP_AUTO && atomic_load_explicit(&misses, memory_order_relaxed) < MISSES_ALLOWED &&
+	unsigned limit = atomic_load_explicit(&hits, memory_order_relaxed) ? MISSES_ALLOWED : HITS_NEEDED;
+
+	return mode == STAMP_AUTO && atomic_load_explicit(&misses, memory_order_relaxed) < limit &&
 	       (atomic_load_explicit(&returned, memory_order_relaxed) > 0 ||
 		atomic_load_explicit(&inserted, memory_order_relaxed) < UNRETURNED_ALLOWED);
 }
