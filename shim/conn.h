@@ -47,7 +47,6 @@ struct conn {
 	bool holds_opener;         /* counted in the opener's outstanding */
 	struct handle opener;      /* none: unknown */
 	bool presumed;             /* the opener is a presumption: it counts as waiting, and decides nothing */
-	uint8_t opener_rule;
 	uint32_t opener_started;   /* its clients_elsewhere at that time */
 	uint32_t opened_window;    /* window.seq and loop of the opening thread */
 	uint32_t opened_loop;

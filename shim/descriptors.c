@@ -89,7 +89,6 @@ static void label_opener(struct conn *c, struct thread *t)
 	c->opened_loop = t->loop;
 	if (!rules_opener(t, &opener, &rule)) {
 		opener = rules_presumed(t);
-		rule = EVIDENCE_AMBIGUOUS;
 		c->presumed = true;
 	}
 
@@ -98,7 +97,6 @@ static void label_opener(struct conn *c, struct thread *t)
 	if (!e)
 		return;
 	c->opener = opener;
-	c->opener_rule = (uint8_t)rule;
 	c->opener_started = atomic_load_explicit(&e->clients_elsewhere, memory_order_relaxed);
 	c->holds_opener = true;
 	exchange_outstanding(opener, 1);

@@ -129,15 +129,6 @@ static void on_response_event(struct conn *c, const struct http1_event *ev)
 	}
 }
 
-/* What the next response head answers must be known before it is parsed. */
-static void announce(struct conn *c)
-{
-	const struct exchange *e = conn_oldest(c);
-
-	if (c->role == CONN_CLIENT && e)
-		http1_expect(&c->in, e->method == METHOD_HEAD, e->method == METHOD_CONNECT);
-}
-
 static void parse_piece(struct reading *r)
 {
 	struct conn *c = r->c;
@@ -146,7 +137,8 @@ static void parse_piece(struct reading *r)
 	while (!c->opaque) {
 		struct slice left = r->piece;
 
-		announce(c);
+		if (c->role == CONN_CLIENT)
+			stream_announce(c, &c->in);
 		if (stream_step(&c->in, left, &ev) != 0) {
 			conn_give_up(c);
 			return;

@@ -52,20 +52,13 @@ static void on_sent_event(struct conn *c, const struct http1_event *ev)
 	}
 }
 
-static void announce(struct conn *c)
-{
-	const struct exchange *e = conn_oldest(c);
-
-	if (c->role == CONN_SERVER && e)
-		http1_expect(&c->out, e->method == METHOD_HEAD, e->method == METHOD_CONNECT);
-}
-
 static void follow(struct conn *c, struct slice bytes)
 {
 	struct http1_event ev;
 
 	while (!c->opaque) {
-		announce(c);
+		if (c->role == CONN_SERVER)
+			stream_announce(c, &c->out);
 		if (stream_step(&c->out, bytes, &ev) != 0) {
 			conn_give_up(c);
 			return;

@@ -18,6 +18,14 @@ int stream_step_with_carry(struct http1_stream *s, struct slice in, struct http1
 	return http1_feed(s, in, ret);
 }
 
+void stream_announce(const struct conn *c, struct http1_stream *s)
+{
+	const struct exchange *e = conn_oldest(c);
+
+	if (e)
+		http1_expect(s, e->method == METHOD_HEAD, e->method == METHOD_CONNECT);
+}
+
 void stream_settle_ownership(struct conn *c)
 {
 	struct exchange *e = conn_oldest(c);

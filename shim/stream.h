@@ -11,6 +11,8 @@
 /* http1_feed(), with memory lent where a head comes in pieces, and taken back where it is no longer needed.
  * Non-zero: this connection cannot be followed. */
 static inline int stream_step(struct http1_stream *s, struct slice in, struct http1_event *ret);
+/* What the next response head on s answers must be known before it is parsed. */
+void stream_announce(const struct conn *c, struct http1_stream *s);
 /* A real read or write failed with error. */
 void stream_failed(struct conn *c, int error);
 /* After a fork: I/O decides who owns the exchanges open here. The loser's copies are forgotten. */
