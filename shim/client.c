@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shim/client.h"
 
+#include "shim/carrier.h"
 #include "shim/clock.h"
 #include "shim/config.h"
 #include "shim/filter.h"
@@ -61,10 +62,8 @@ static void describe(struct exchange *e, struct conn *c, const struct http1_head
 /* All further work of a task whose request is over joins the trace that its first call began. */
 static void adopt_detached(struct thread *t, const struct exchange *e, const struct decision *d)
 {
-	if (!d->detached || !t->has_inherited || config_is(config.detached, "child"))
-		return;
-	t->inherited = e->context;
-	t->inherited.exchange = HANDLE_NONE;
+	if (d->detached && !config_is(config.detached, "child"))
+		carrier_adopt(t, &e->context);
 }
 
 static bool may_edit(const struct conn *c, const struct http1_head *head, const struct decision *d)

@@ -139,6 +139,48 @@ void conn_missed(int fd)
 
 /* ---- exchanges ---- */
 
+static uint64_t packed(struct handle h)
+{
+	return (uint64_t)h.gen << 32 | h.slot;
+}
+
+/* What conn_request() tells the others. After each change of the list. */
+static void publish_request(struct conn *c)
+{
+	uint64_t word = CONN_NO_REQUEST;
+
+	if (c->oldest)
+		word = c->oldest == c->newest ? packed(exchange_handle(exchange_at(c->oldest))) : CONN_SEVERAL_REQUESTS;
+	atomic_store_explicit(&c->request, word, memory_order_release);
+}
+
+struct handle conn_handle(const struct conn *c)
+{
+	return (struct handle){conn_slot(c), pool_generation(&conns, conn_slot(c))};
+}
+
+EXCHANGE_GLIMPSE enum conn_request conn_request(struct handle connection, struct handle *ret_open,
+						struct context *ret_last)
+{
+	struct conn *c = connection.slot ? conn_at(connection.slot) : NULL;
+	uint64_t word = c ? atomic_load_explicit(&c->request, memory_order_acquire) : 0;
+
+	if (!c || pool_generation(&conns, connection.slot) != connection.gen)
+		return CONN_REQUEST_GONE;
+	if (word == CONN_SEVERAL_REQUESTS)
+		return CONN_REQUEST_SEVERAL;
+	if (word != CONN_NO_REQUEST) {
+		*ret_open = (struct handle){(uint32_t)word, (uint32_t)(word >> 32)};
+		return CONN_REQUEST_OPEN;
+	}
+	*ret_last = c->last;
+	atomic_thread_fence(memory_order_acquire);
+	if (atomic_load_explicit(&c->request, memory_order_relaxed) != word ||
+	    pool_generation(&conns, connection.slot) != connection.gen)
+		return CONN_REQUEST_GONE; /* it was changing: who asks has no part in it */
+	return context_is_valid(ret_last) ? CONN_REQUEST_OVER : CONN_REQUEST_NEVER;
+}
+
 void conn_push(struct conn *c, struct exchange *e)
 {
 	uint32_t slot = exchange_handle(e).slot;
@@ -150,6 +192,7 @@ void conn_push(struct conn *c, struct exchange *e)
 	else
 		c->oldest = slot;
 	c->newest = slot;
+	publish_request(c);
 }
 
 struct exchange *conn_oldest(const struct conn *c)
@@ -164,9 +207,14 @@ struct exchange *conn_newest(const struct conn *c)
 
 void conn_pop(struct conn *c)
 {
-	c->oldest = exchange_at(c->oldest)->next;
+	const struct exchange *e = exchange_at(c->oldest);
+
+	if (c->role == CONN_SERVER)
+		c->last = e->context;
+	c->oldest = e->next;
 	if (!c->oldest)
 		c->newest = 0;
+	publish_request(c);
 }
 
 /* A copy left over from a fork ends only here if nobody else holds one, or if we have claimed it. */

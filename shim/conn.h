@@ -35,6 +35,10 @@ struct conn {
 	struct http1_stream in, out;
 	uint32_t oldest, newest; /* slots of its open exchanges, in order of their requests; 0: none */
 	struct handle finished;  /* server: the exchange that ended last */
+	_Atomic uint64_t request; /* server, for conn_request(): generation and slot of the only open exchange, or one of these: */
+#define CONN_NO_REQUEST 0
+#define CONN_SEVERAL_REQUESTS UINT64_MAX
+	struct context last;     /* server: the context of the exchange that ended last */
 	int fd;                  /* a descriptor that led here; may be closed by now */
 	struct endpoint peer, local, original; /* original: source from a PROXY preface */
 	bool local_known, peer_known; /* asked for, whether there was one or not */
@@ -64,6 +68,15 @@ struct conn {
 
 int conn_start(void);
 struct conn *conn_at(uint32_t slot);
+/* A name for it that outlives it. */
+struct handle conn_handle(const struct conn *c);
+
+/*
+ * Which request is open on a server connection? Not entered, any thread. ret_open: it, for OPEN; ret_last: the context of the one that
+ * ended last, for OVER.
+ */
+enum conn_request { CONN_REQUEST_GONE, CONN_REQUEST_NEVER, CONN_REQUEST_OPEN, CONN_REQUEST_SEVERAL, CONN_REQUEST_OVER };
+enum conn_request conn_request(struct handle connection, struct handle *ret_open, struct context *ret_last);
 uint32_t conn_slot(const struct conn *c);
 
 /*

@@ -8,6 +8,7 @@
 #include "shim/loop.h"
 #include "shim/process.h"
 #include "shim/rules.h"
+#include "shim/runtime.h"
 #include "shim/stats.h"
 #include "shim/thread.h"
 
@@ -71,6 +72,7 @@ static void accepted(int fd, const struct sockaddr *peer, socklen_t peer_len)
 	if (peer && peer_len > sizeof(sa_family_t))
 		endpoint_from(&c->peer, peer, peer_len);
 	drop(fdtable_set(fd, FD_CONNECTION, conn_slot(c)));
+	runtime_accepted(t, conn_handle(c));
 }
 
 void engine_accepted(int listener, int fd, const struct sockaddr *peer, socklen_t peer_len)

@@ -132,7 +132,7 @@ int engine_wait_begin(int epfd, int maxevents)
 	int32_t isolate = atomic_load_explicit(&loop->isolate, memory_order_relaxed);
 
 	leaving_window(t);
-	if (isolate <= 0 || maxevents < 1) {
+	if (isolate <= 0 || maxevents < 1 || t->adapted) {
 		t->withheld = 0;
 		return maxevents;
 	}

@@ -17,12 +17,24 @@
 #include "shim/process.h"
 #include "shim/propagation.h"
 #include "shim/real.h"
+#include "shim/runtime.h"
 #include "shim/sampler.h"
 #include "shim/self.h"
 #include "shim/span.h"
 #include "shim/thread.h"
 
 _Atomic bool guard_enabled;
+
+#define RUNTIME(name) extern const struct runtime runtime_##name;
+#include "hooks/runtimes/runtimes.def"
+#undef RUNTIME
+
+static void register_runtimes(void)
+{
+#define RUNTIME(name) runtime_register(&runtime_##name);
+#include "hooks/runtimes/runtimes.def"
+#undef RUNTIME
+}
 
 static void warn_setting(const char *name, const char *value, const char *problem)
 {
@@ -74,6 +86,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 		log_line(LOG_ERROR, "no address space for interspan's tables; nothing is traced in this process");
 		return;
 	}
+	register_runtimes();
 	engine_module_loaded();
 	atomic_store(&guard_enabled, true);
 }

@@ -16,6 +16,7 @@
 #include "shim/ids.h"
 #include "shim/log.h"
 #include "shim/protocols/tracecontext.h"
+#include "shim/runtime.h"
 #include "shim/segment.h"
 #include "shim/stats.h"
 #include "shim/sys.h"
@@ -284,6 +285,7 @@ static void start_over(void)
 	thread_after_fork();
 	conn_after_fork();
 	ids_after_fork();
+	runtime_forked();
 	helper_forget();
 	atomic_store(&threads, 0);
 	atomic_store(&leaving, false);

@@ -17,6 +17,7 @@
 #include "shim/propagation.h"
 #include "shim/protocols/proxy_preface.h"
 #include "shim/protocols/tracecontext.h"
+#include "shim/runtime.h"
 #include "shim/server.h"
 #include "shim/stats.h"
 #include "shim/stream.h"
@@ -282,10 +283,18 @@ static ssize_t received(int fd, const struct iovec *iov, int iovcnt, int flags, 
 		iov_copy_in(iov, iovcnt, r.insert_at, r.insert, STAMP_LEN);
 		n += (ssize_t)STAMP_LEN;
 	}
+	runtime_received(thread_self(), c);
 	conn_leave(c);
 	if (r.begun_ns)
 		conn_sweep(r.begun_ns);
 	return n;
+}
+
+/* A wake-up or a timer: on whose behalf is not known. */
+static void other_received(void)
+{
+	thread_stimulated(thread_self(), HANDLE_NONE);
+	runtime_received(thread_self(), NULL);
 }
 
 ssize_t engine_received(int fd, const struct iovec *iov, int iovcnt, int flags, ssize_t n)
@@ -305,7 +314,7 @@ ssize_t engine_received(int fd, const struct iovec *iov, int iovcnt, int flags, 
 	if (kind == FD_CONNECTION)
 		n = received(fd, iov, iovcnt, flags, n, errno_saved);
 	else if (n > 0)
-		thread_stimulated(thread_self(), HANDLE_NONE); /* a wake-up or a timer: on whose behalf is not known */
+		other_received();
 	errno = errno_saved;
 	guard_leave();
 	return n;

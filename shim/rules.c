@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "shim/carrier.h"
 #include "shim/config.h"
 #include "shim/conn.h"
 #include "shim/exchange.h"
@@ -54,7 +55,7 @@ static bool by_service(struct thread *t, struct handle *ret)
 
 static bool by_inheritance(const struct thread *t, struct handle *ret)
 {
-	if (!t->has_inherited || !exchange_is_open(t->inherited.exchange))
+	if (t->has_work || !t->has_inherited || !exchange_is_open(t->inherited.exchange))
 		return false;
 	*ret = t->inherited.exchange;
 	return true;
@@ -176,13 +177,13 @@ static void parent_is(struct decision *d, struct handle h, enum evidence evidenc
 }
 
 /* The exchange that this work came from is over. */
-static void detached_from(struct decision *d, const struct context *origin)
+static void detached_from(struct decision *d, const struct context *origin, enum evidence evidence)
 {
 	stats_count(STAT_DETACHED);
 	d->detached = true;
 	d->evidence = EVIDENCE_ROOT;
 	if (config_is(config.detached, "child")) {
-		d->evidence = EVIDENCE_THREAD;
+		d->evidence = evidence;
 		d->parent = *origin;
 	} else if (!config_is(config.detached, "root")) {
 		add_link(d, origin);
@@ -239,7 +240,7 @@ static bool by_stamp(struct thread *t, const struct request_evidence *evidence, 
 		return true;
 	}
 	if (origin == IDS_OURS) {
-		detached_from(d, &evidence->named);
+		detached_from(d, &evidence->named, EVIDENCE_STAMP);
 		return true;
 	}
 
@@ -257,6 +258,47 @@ static bool by_stamp(struct thread *t, const struct request_evidence *evidence, 
 	d->evidence = EVIDENCE_STAMP; /* the program traces itself */
 	d->parent = evidence->named;
 	return true;
+}
+
+/* ---- rules 2 and 3: what runs on this thread ---- */
+
+static void nobodys(struct decision *d)
+{
+	struct context parent;
+
+	d->evidence = EVIDENCE_ROOT;
+	if (!process_parent(&parent))
+		return;
+	d->evidence = EVIDENCE_REMOTE;
+	d->parent = parent;
+}
+
+/* True: decided, be it that nobody can know. */
+static bool by_carrier(struct thread *t, struct conn *c, struct decision *d)
+{
+	struct carrier_answer a;
+
+	carrier_current(t, &a);
+	switch (a.state) {
+	case LABEL_STATE_OPEN:
+		parent_is(d, a.context.exchange, a.evidence);
+		return !handle_is_none(d->exchange);
+	case LABEL_STATE_TRACE:
+		d->evidence = a.evidence;
+		d->parent = a.context;
+		return true;
+	case LABEL_STATE_OVER:
+		detached_from(d, &a.context, a.evidence);
+		return true;
+	case LABEL_STATE_NONE:
+		nobodys(d);
+		return true;
+	case LABEL_STATE_UNKNOWN:
+		break;
+	}
+	if (a.final)
+		ambiguous(t, c, d);
+	return a.final;
 }
 
 /* ---- rules 4 to 7 ---- */
@@ -323,18 +365,13 @@ static bool by_elimination(struct thread *t, struct conn *c, const struct reques
 /* Nothing is open that it could belong to. */
 static void without_candidates(struct thread *t, struct decision *d)
 {
-	struct context parent;
-
 	if (t->has_inherited && context_is_valid(&t->inherited) && handle_is_none(t->inherited.exchange)) {
 		d->evidence = EVIDENCE_THREAD; /* the trace that this thread's detached work began */
 		d->parent = t->inherited;
 	} else if (t->has_inherited && context_is_valid(&t->inherited)) {
-		detached_from(d, &t->inherited);
-	} else if (process_parent(&parent)) {
-		d->evidence = EVIDENCE_REMOTE;
-		d->parent = parent;
+		detached_from(d, &t->inherited, EVIDENCE_THREAD);
 	} else {
-		d->evidence = EVIDENCE_ROOT;
+		nobodys(d);
 	}
 }
 
@@ -358,6 +395,11 @@ void rules_decide(struct thread *t, struct conn *c, const struct request_evidenc
 		count_rule(ret->evidence);
 		return;
 	}
+	if (by_carrier(t, c, ret)) {
+		ret->keep_head = ret->keep_head && ret->evidence == EVIDENCE_AMBIGUOUS;
+		count_rule(ret->evidence);
+		return;
+	}
 	loop_isolate(t->loop);
 	if (by_elimination(t, c, evidence, ret)) {
 		ret->keep_head = false;
@@ -372,7 +414,8 @@ void rules_decide(struct thread *t, struct conn *c, const struct request_evidenc
 
 /* ---- other askers ---- */
 
-bool rules_opener(struct thread *t, struct handle *ret, enum evidence *ret_rule)
+/* Rules 4 and 5 only. */
+static bool current_by_elimination(struct thread *t, struct handle *ret, enum evidence *ret_rule)
 {
 	struct handle h4 = HANDLE_NONE, h5 = HANDLE_NONE;
 	bool stimulus = by_stimulus(t, &h4), thread = by_thread(t, &h5);
@@ -386,14 +429,33 @@ bool rules_opener(struct thread *t, struct handle *ret, enum evidence *ret_rule)
 	return true;
 }
 
+bool rules_opener(struct thread *t, struct handle *ret, enum evidence *ret_rule)
+{
+	struct carrier_answer a;
+
+	carrier_current(t, &a);
+	if (a.state == LABEL_STATE_UNKNOWN)
+		return !a.final && current_by_elimination(t, ret, ret_rule);
+	*ret = a.context.exchange;
+	*ret_rule = a.evidence;
+	return a.state == LABEL_STATE_OPEN;
+}
+
 bool rules_current(struct thread *t, struct context *ret)
 {
+	struct carrier_answer a;
 	struct handle h;
 	enum evidence rule;
 
-	if (rules_opener(t, &h, &rule))
+	carrier_current(t, &a);
+	*ret = a.context;
+	if (a.state == LABEL_STATE_OPEN || a.state == LABEL_STATE_TRACE)
+		return true;
+	if (a.state == LABEL_STATE_OVER || a.final)
+		return false;
+	if (a.state == LABEL_STATE_UNKNOWN && current_by_elimination(t, &h, &rule))
 		return exchange_context(h, ret);
-	return exchange_open_count() == 0 && process_parent(ret);
+	return (a.state == LABEL_STATE_NONE || exchange_open_count() == 0) && process_parent(ret);
 }
 
 struct handle rules_presumed(const struct thread *t)
@@ -401,7 +463,7 @@ struct handle rules_presumed(const struct thread *t)
 	const struct window *w = &t->window;
 	const struct exchange *e;
 
-	if (!loop_trusts(t->loop, EVIDENCE_AMBIGUOUS) || w->n != 1 || w->other != 0 || !w->fresh)
+	if (t->adapted || t->has_work || !loop_trusts(t->loop, EVIDENCE_AMBIGUOUS) || w->n != 1 || w->other != 0 || !w->fresh)
 		return HANDLE_NONE;
 	e = exchange_of(w->who[0]);
 	return e && atomic_load(&e->outstanding) == 0 ? w->who[0] : HANDLE_NONE;
@@ -427,7 +489,9 @@ bool rules_is_own_descriptor(const struct thread *t, int fd)
 
 void rules_expect(struct thread *t, struct handle who, enum evidence rule)
 {
-	if (t->window.n + t->window.other == 1) {
+	bool eliminated = rule != EVIDENCE_RUNTIME && rule != EVIDENCE_WORK_ITEM;
+
+	if (eliminated && t->window.n + t->window.other == 1) {
 		t->expected = who;
 		t->expected_rule = (uint8_t)rule;
 	}

@@ -8,6 +8,7 @@
 #include "shim/process.h"
 #include "shim/propagation.h"
 #include "shim/rules.h"
+#include "shim/runtime.h"
 #include "shim/span.h"
 #include "shim/stats.h"
 #include "shim/thread.h"
@@ -67,6 +68,7 @@ struct exchange *server_request(struct conn *c, const struct http1_head *head, u
 	exchange_join_loop(e, t->loop);
 	thread_asked(t, exchange_handle(e), c->finished);
 	note_service(t, e, c);
+	runtime_requested(t, c, &e->context);
 	return e;
 }
 

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "shim/context.h"
+#include "shim/label.h"
 
 /*
  * What the engine knows about the calling thread. Thread-local storage, initial-exec, well under 1 KiB (static TLS is
@@ -43,6 +44,9 @@ struct thread {
 	struct thread_class *class; /* NULL until asked */
 	struct context inherited;   /* from whoever created the thread; valid while has_inherited */
 	bool has_inherited;
+	bool has_work;
+	bool adapted;            /* it runs an adapted runtime's loop: its parents do not rest on elimination */
+	struct label work;       /* rule 3: of the work item that runs now; see carrier.h */
 	/* The oracle: what the response just read belongs to, until this window's next server write. */
 	struct handle expected;
 	uint8_t expected_rule;

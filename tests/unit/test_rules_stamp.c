@@ -116,7 +116,7 @@ static void a_stamp_of_one_that_has_ended(unsigned links, enum evidence evidence
 	assert_int_equal(r->evidence, evidence);
 	assert_int_equal(span_links(r, &link, 1), links);
 	assert_int_equal(counted(STAT_DETACHED), 1);
-	assert_int_equal(span_is_child_of(r, server), evidence == EVIDENCE_THREAD);
+	assert_int_equal(span_is_child_of(r, server), evidence == EVIDENCE_STAMP);
 	if (links)
 		assert_memory_equal(link.span_id, server->span_id, 8);
 	if (evidence == EVIDENCE_ROOT)
@@ -134,7 +134,7 @@ static void detached_work_is_linked(void **state)
 static void detached_work_is_a_child_where_wanted(void **state)
 {
 	(void)state;
-	a_stamp_of_one_that_has_ended(0, EVIDENCE_THREAD);
+	a_stamp_of_one_that_has_ended(0, EVIDENCE_STAMP);
 }
 
 static void detached_work_is_a_root_where_wanted(void **state)

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/carrier.h"
+
+#include "shim/exchange.h"
+#include "shim/process.h"
+#include "shim/rules.h"
+#include "shim/runtime.h"
+#include "shim/thread.h"
+
+/* The label of what runs here; false: nothing that we know. */
+static bool current_label(struct thread *t, struct label *ret, enum evidence *ret_evidence, bool *ret_final)
+{
+	enum runtime_answer answer = runtime_current(t, ret);
+
+	*ret_final = answer == RUNTIME_CANNOT_TELL;
+	*ret_evidence = EVIDENCE_RUNTIME;
+	if (answer == RUNTIME_CANNOT_TELL)
+		*ret = (struct label){.kind = LABEL_UNKNOWN};
+	if (answer != RUNTIME_ABSENT)
+		return true;
+	*ret_evidence = EVIDENCE_WORK_ITEM;
+	*ret = t->work;
+	return t->has_work;
+}
+
+void carrier_current(struct thread *t, struct carrier_answer *ret)
+{
+	struct label label;
+
+	*ret = (struct carrier_answer){.state = LABEL_STATE_UNKNOWN};
+	if (current_label(t, &label, &ret->evidence, &ret->final))
+		ret->state = label_resolve(&label, &ret->context);
+}
+
+void carrier_capture(struct thread *t, struct label *ret)
+{
+	struct label own;
+	struct context c;
+	enum evidence evidence;
+	bool final;
+
+	*ret = (struct label){.kind = LABEL_UNKNOWN};
+	if (current_label(t, &own, &evidence, &final))
+		label_derive(&own, ret);
+	else if (rules_current(t, &c))
+		*ret = label_snapshot(&c);
+	else if (exchange_open_count() == 0 && !process_is_blind())
+		ret->kind = LABEL_NONE;
+}
+
+void carrier_adopt(struct thread *t, const struct context *trace)
+{
+	struct label label = label_snapshot(trace), unused;
+
+	label.context.exchange = HANDLE_NONE;
+	if (runtime_current(t, &unused) != RUNTIME_ABSENT)
+		runtime_adopt(t, &label);
+	else if (t->has_work)
+		t->work = label;
+	else if (t->has_inherited)
+		t->inherited = label.context;
+}
+
+void carrier_begin(struct thread *t, const struct label *label, struct carrier_saved *saved)
+{
+	*saved = (struct carrier_saved){.label = t->work, .has_label = t->has_work};
+	t->work = *label;
+	t->has_work = true;
+}
+
+void carrier_end(struct thread *t, const struct carrier_saved *saved)
+{
+	t->work = saved->label;
+	t->has_work = saved->has_label;
+}

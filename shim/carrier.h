@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <stdbool.h>
+
+#include "shim/context.h"
+#include "shim/label.h"
+
+struct thread;
+
+/*
+ * What the calling thread runs now: a runtime's task (rule 2), or a work item or coroutine that was captured when it was
+ * made (rule 3). The first that is there answers; where there is none, the state is unknown and not final.
+ */
+struct carrier_answer {
+	bool final;              /* unknown stays unknown: rules 4 to 7 know nothing of this runtime */
+	enum evidence evidence;  /* EVIDENCE_RUNTIME or EVIDENCE_WORK_ITEM */
+	enum label_state state;
+	struct context context;  /* as label_resolve() */
+};
+
+void carrier_current(struct thread *t, struct carrier_answer *ret);
+
+/*
+ * The label for a work item, coroutine or message that this thread makes now: of its own carrier, or, where it runs none, by
+ * rules 4 and 5. NONE where no request is open at all.
+ */
+void carrier_capture(struct thread *t, struct label *ret);
+
+/* What runs on this thread (a carrier, or the thread itself where it inherited a context) is detached and has begun a trace of its own: all that it does from now on joins that. */
+void carrier_adopt(struct thread *t, const struct context *trace);
+
+/*
+ * A work item begins on this thread, and ends: between the two its label answers rule 3. Nested ones restore the outer. Only
+ * the thread itself. saved is filled by begin and handed to end.
+ */
+struct carrier_saved {
+	struct label label;
+	bool has_label;
+};
+void carrier_begin(struct thread *t, const struct label *label, struct carrier_saved *saved);
+void carrier_end(struct thread *t, const struct carrier_saved *saved);

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/runtime.h"
+
+#include <link.h>
+#include <string.h>
+
+#include "shim/engine.h"
+#include "shim/thread.h"
+
+static const struct runtime *runtimes[RUNTIMES_MAX]; /* written before the shim is on */
+static unsigned n_runtimes;
+
+void runtime_register(const struct runtime *runtime)
+{
+	if (n_runtimes < RUNTIMES_MAX)
+		runtimes[n_runtimes++] = runtime;
+}
+
+enum runtime_answer runtime_current(struct thread *t, struct label *ret)
+{
+	for (unsigned i = 0; i < n_runtimes; i++) {
+		enum runtime_answer answer = runtimes[i]->current(t, ret);
+
+		if (answer != RUNTIME_ABSENT)
+			return answer;
+	}
+	return RUNTIME_ABSENT;
+}
+
+void runtime_adopt(struct thread *t, const struct label *label)
+{
+	struct label unused;
+
+	for (unsigned i = 0; i < n_runtimes; i++) {
+		if (runtimes[i]->current(t, &unused) == RUNTIME_ABSENT)
+			continue;
+		if (runtimes[i]->adopt)
+			runtimes[i]->adopt(t, label);
+		return;
+	}
+}
+
+void runtime_accepted(struct thread *t, struct handle connection)
+{
+	for (unsigned i = 0; i < n_runtimes; i++)
+		if (runtimes[i]->accepted)
+			runtimes[i]->accepted(t, connection);
+}
+
+void runtime_received(struct thread *t, struct conn *c)
+{
+	for (unsigned i = 0; i < n_runtimes; i++)
+		if (runtimes[i]->received)
+			runtimes[i]->received(t, c);
+}
+
+void runtime_requested(struct thread *t, struct conn *c, const struct context *context)
+{
+	for (unsigned i = 0; i < n_runtimes; i++)
+		if (runtimes[i]->requested)
+			runtimes[i]->requested(t, c, context);
+}
+
+void runtime_forked(void)
+{
+	for (unsigned i = 0; i < n_runtimes; i++)
+		if (runtimes[i]->forked)
+			runtimes[i]->forked();
+}
+
+/* ---- runtimes without an adapter that park threads where we cannot see it: rule 5 is off in their processes ---- */
+
+static int look(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	static const char *const names[] = {"libjvm.so", "libcoreclr.so", "libmonosgen-2.0.so"};
+	const char *slash = info->dlpi_name ? strrchr(info->dlpi_name, '/') : NULL;
+	const char *name = slash ? slash + 1 : info->dlpi_name;
+
+	(void)size;
+	for (size_t i = 0; name && i < sizeof(names) / sizeof(names[0]); i++)
+		if (strncmp(name, names[i], strlen(names[i])) == 0)
+			*(bool *)arg = true;
+	return 0;
+}
+
+void engine_module_loaded(void)
+{
+	bool found = false;
+
+	(void)dl_iterate_phdr(look, &found);
+	if (found)
+		thread_classes_distrust();
+	for (unsigned i = 0; i < n_runtimes; i++)
+		if (runtimes[i]->modules_loaded)
+			runtimes[i]->modules_loaded();
+}

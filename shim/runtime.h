@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <stdbool.h>
+
+#include "shim/label.h"
+
+struct conn;
+struct thread;
+
+/*
+ * Adapters of language runtimes (hooks/runtimes/, one a file): they know the task that a thread runs (rule 2). main.c registers
+ * those of hooks/runtimes/runtimes.def; the engine asks them through these functions only. Each may be NULL but current.
+ * All are called inside the guard; none may allocate through libc's hooks, lock, block or fail.
+ */
+enum runtime_answer {
+	RUNTIME_ABSENT,      /* this thread runs no task of it: other rules are asked */
+	RUNTIME_LABEL,       /* its task has this label */
+	RUNTIME_CANNOT_TELL, /* it runs a task, whose is not known: unknown, and rules 4 to 7 are not asked */
+};
+
+struct runtime {
+	const char *name;
+	/* At start, and whenever a library may have been loaded: look for the runtime, patch what must be. Any thread. */
+	void (*modules_loaded)(void);
+	/* The label of the task that the calling thread runs. */
+	enum runtime_answer (*current)(struct thread *t, struct label *ret);
+	/* The task that the calling thread runs has begun a trace of its own: its label from now on. */
+	void (*adopt)(struct thread *t, const struct label *label);
+	/* This thread has accepted a connection. */
+	void (*accepted)(struct thread *t, struct handle connection);
+	/* This thread has read from a connection (entered, after its bytes have been followed), or, NULL, from another descriptor. */
+	void (*received)(struct thread *t, struct conn *c);
+	/* This thread has read a request's head on connection c (entered); its exchange's context. */
+	void (*requested)(struct thread *t, struct conn *c, const struct context *context);
+	/* In a forked child, on its only thread. */
+	void (*forked)(void);
+};
+
+#define RUNTIMES_MAX 8
+
+/* Before the shim is on; the structure must live as long as the process. */
+void runtime_register(const struct runtime *runtime);
+
+/* The first adapter that is not absent on this thread. */
+enum runtime_answer runtime_current(struct thread *t, struct label *ret);
+void runtime_adopt(struct thread *t, const struct label *label);
+void runtime_accepted(struct thread *t, struct handle connection);
+void runtime_received(struct thread *t, struct conn *c);
+void runtime_requested(struct thread *t, struct conn *c, const struct context *context);
+void runtime_forked(void);
