@@ -27,6 +27,8 @@ EXPORT int close(int fd)
 	return watched_close(fd);
 }
 
+__typeof__(close) __close ALIAS(close);
+
 EXPORT int close_range(unsigned first, unsigned last, int flags)
 {
 	if (!(flags & (int)CLOSE_RANGE_CLOEXEC) && first <= last)
@@ -56,6 +58,8 @@ EXPORT int dup2(int old_fd, int new_fd)
 	return fd;
 }
 
+__typeof__(dup2) __dup2 ALIAS(dup2);
+
 EXPORT int dup3(int old_fd, int new_fd, int flags)
 {
 	int fd = REAL(dup3)(old_fd, new_fd, flags);
@@ -79,6 +83,8 @@ EXPORT int fcntl(int fd, int command, ...)
 		tell_duplicated(fd, result);
 	return result;
 }
+
+__typeof__(fcntl) __fcntl ALIAS(fcntl);
 
 EXPORT int fcntl64(int fd, int command, ...)
 {
@@ -132,6 +138,7 @@ EXPORT int eventfd(unsigned count, int flags)
 	return fd;
 }
 
+/* timerfd_settime has no hook: that a timer is set says nothing; that it went off is seen where it is read or waited for. */
 EXPORT int timerfd_create(clockid_t clock, int flags)
 {
 	int fd = REAL(timerfd_create)(clock, flags);
@@ -140,24 +147,28 @@ EXPORT int timerfd_create(clockid_t clock, int flags)
 	return fd;
 }
 
-EXPORT int pipe(int fds[2])
+void tell_pipe(const int fds[2], int result)
 {
-	int result = REAL(pipe)(fds);
-
 	if (result == 0) {
 		tell_opened(fds[0], FD_PIPE);
 		tell_opened(fds[1], FD_PIPE);
 	}
+}
+
+EXPORT int pipe(int fds[2])
+{
+	int result = REAL(pipe)(fds);
+
+	tell_pipe(fds, result);
 	return result;
 }
+
+__typeof__(pipe) __pipe ALIAS(pipe);
 
 EXPORT int pipe2(int fds[2], int flags)
 {
 	int result = REAL(pipe2)(fds, flags);
 
-	if (result == 0) {
-		tell_opened(fds[0], FD_PIPE);
-		tell_opened(fds[1], FD_PIPE);
-	}
+	tell_pipe(fds, result);
 	return result;
 }

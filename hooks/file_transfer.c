@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bytes that go from descriptor to descriptor inside the kernel: we learn how many, never which. */
+/*
+ * Bytes that go from descriptor to descriptor inside the kernel: we learn how many, never which. tee and vmsplice have no
+ * hook: they work on pipes alone, and their bytes reach a socket, or come from one, by a splice that we see.
+ */
 #include "hooks/hook.h"
 
-static void tell_moved(int in_fd, int out_fd, ssize_t n)
+void tell_moved(int in_fd, int out_fd, ssize_t n)
 {
 	if (engine_watches(in_fd))
 		engine_received_unseen(in_fd, n);

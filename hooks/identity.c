@@ -66,12 +66,18 @@ EXPORT int prctl(int option, ...)
 	if (option != PR_SET_SECCOMP || (arg[0] == SECCOMP_MODE_FILTER && arg[1] == 0))
 		return REAL(prctl)(option, arg[0], arg[1], arg[2], arg[3]);
 
-	engine_identity_changing(IDENTITY_SANDBOX);
+	/*
+	 * Strict mode allows read, write and exit alone: not one syscall more, whatever the engine would like to do. That exit
+	 * ends a thread and no process, so no thread of ours may be there to keep the process alive.
+	 */
+	bool strict = arg[0] == SECCOMP_MODE_STRICT;
+	enum identity_change change = strict ? IDENTITY_SANDBOX_ALL : IDENTITY_SANDBOX;
+
+	engine_identity_changing(change);
 
 	int result = REAL(prctl)(option, arg[0], arg[1], arg[2], arg[3]);
 
-	/* Strict mode allows read, write and exit alone: not one syscall more, whatever the engine would like to do. */
-	if (result == 0 && arg[0] != SECCOMP_MODE_STRICT)
-		engine_identity_changed(IDENTITY_SANDBOX);
+	if (result == 0 && !strict)
+		engine_identity_changed(change);
 	return result;
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bytes with addresses or control data: recvfrom, recvmsg, sendto, sendmsg and their kin. */
-#include <limits.h>
 #include <stdint.h>
 
 #include "hooks/hook.h"
@@ -37,14 +36,6 @@ EXPORT ssize_t __recvfrom_chk(int fd, void *buf, size_t len, size_t buf_size, in
 	return watched_recvfrom_chk(fd, buf, len, buf_size, flags, addr, addr_len);
 }
 
-/*
- * A vector's length as the engine takes it. The kernel refuses more than IOV_MAX, so what is cut here was never sent.
- */
-static int iov_count(const struct msghdr *msg)
-{
-	return msg->msg_iovlen > IOV_MAX ? IOV_MAX : (int)msg->msg_iovlen;
-}
-
 WATCHED ssize_t watched_recvmsg(int fd, struct msghdr *msg, int flags)
 {
 	ssize_t n = REAL(recvmsg)(fd, msg, flags);
@@ -60,19 +51,22 @@ EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 	return watched_recvmsg(fd, msg, flags);
 }
 
-WATCHED int watched_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout)
+int received_messages(int fd, struct mmsghdr *messages, int count, int flags)
 {
-	int n = REAL(recvmmsg)(fd, messages, count, flags, timeout);
-
-	if (n < 0)
-		return (int)engine_received(fd, NULL, 0, flags, n);
-	for (int i = 0; i < n; i++) {
+	for (int i = 0; i < count; i++) {
 		struct msghdr *msg = &messages[i].msg_hdr;
 		ssize_t told = engine_received(fd, msg->msg_iov, iov_count(msg), flags, messages[i].msg_len);
 
 		messages[i].msg_len = (unsigned)told;
 	}
-	return n;
+	return count;
+}
+
+WATCHED int watched_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout)
+{
+	int n = REAL(recvmmsg)(fd, messages, count, flags, timeout);
+
+	return n < 0 ? (int)engine_received(fd, NULL, 0, flags, n) : received_messages(fd, messages, n, flags);
 }
 
 EXPORT int recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout)
@@ -165,19 +159,17 @@ static size_t message_len(const struct msghdr *msg)
 }
 
 /*
- * One send per message. As in the kernel: at most UIO_MAXIOV messages, the first short one is the last, and an error
- * is told only when no message went out.
+ * As in the kernel: at most UIO_MAXIOV messages, the first short one is the last, and an error is told only when no
+ * message went out.
  */
-EXPORT int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
+int send_messages(int fd, struct mmsghdr *messages, unsigned count, int flags,
+		  ssize_t (*send_one)(int fd, const struct msghdr *msg, int flags))
 {
-	if (!engine_watches(fd) || count == 0)
-		return REAL(sendmmsg)(fd, messages, count, flags);
-
 	int sent = 0;
 
 	while (sent < IOV_MAX && (unsigned)sent < count) {
 		struct mmsghdr *message = &messages[sent];
-		ssize_t n = send_message(fd, &message->msg_hdr, flags);
+		ssize_t n = send_one(fd, &message->msg_hdr, flags);
 
 		if (n < 0)
 			return sent ? sent : -1;
@@ -187,4 +179,11 @@ EXPORT int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
 			break;
 	}
 	return sent;
+}
+
+EXPORT int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
+{
+	if (!engine_watches(fd) || count == 0)
+		return REAL(sendmmsg)(fd, messages, count, flags);
+	return send_messages(fd, messages, count, flags, send_message);
 }

@@ -11,19 +11,18 @@
 #include <stdint.h>
 #include <sys/syscall.h>
 
-#include "hooks/hook.h"
+#include "hooks/raw.h"
 
-/*
- * The variadic function under a fixed form: six longs are forwarded whatever the number takes. With the sixth
- * argument's stack slot among our own parameters the compiler can leave by a jump, so a system call that comes back on
- * another stack (clone) returns to its caller and not to us.
- */
-typedef long raw_syscall_fn(long nr, long a, long b, long c, long d, long e, long f);
+/* The variadic function, as it is exported. */
 raw_syscall_fn raw_syscall __asm__("syscall");
 
-#define REAL_SYSCALL ((raw_syscall_fn *)(void (*)(void))&REAL(syscall))
-
 /* ---- told before the call ---- */
+
+/* Strict mode kills on any other system call than read, write and exit. */
+static bool is_strict(long nr, long a, long b)
+{
+	return (nr == SYS_prctl && b == SECCOMP_MODE_STRICT) || (nr == SYS_seccomp && a == SECCOMP_SET_MODE_STRICT);
+}
 
 static enum identity_change identity_of(long nr, unsigned long flags)
 {
@@ -47,103 +46,54 @@ static enum identity_change identity_of(long nr, unsigned long flags)
 
 static long change_identity(long nr, long a, long b, long c, long d, long e, long f)
 {
-	enum identity_change change = identity_of(nr, (unsigned long)b);
-	bool strict = (nr == SYS_prctl && b == SECCOMP_MODE_STRICT) ||
-		      (nr == SYS_seccomp && a == SECCOMP_SET_MODE_STRICT);
+	bool strict = is_strict(nr, a, b);
+	enum identity_change change = strict ? IDENTITY_SANDBOX_ALL : identity_of(nr, (unsigned long)b);
 
 	engine_identity_changing(change);
 
 	long result = REAL_SYSCALL(nr, a, b, c, d, e, f);
 
-	/* Strict mode kills on any other system call than read, write and exit. */
 	if (result >= 0 && !strict)
 		engine_identity_changed(change);
 	return result;
 }
 
-/* ---- bytes ---- */
-
-static ssize_t plain_bytes(const struct sending *s)
-{
-	if (s->addr || s->flags)
-		return REAL_SYSCALL(SYS_sendto, s->fd, (long)s->iov->iov_base, (long)s->iov->iov_len, s->flags,
-				    (long)s->addr, s->addr_len);
-	return REAL_SYSCALL(SYS_write, s->fd, (long)s->iov->iov_base, (long)s->iov->iov_len, 0, 0, 0);
-}
-
-static ssize_t plain_vector(const struct sending *s)
-{
-	return REAL_SYSCALL(SYS_writev, s->fd, (long)s->iov, s->iovcnt, 0, 0, 0);
-}
-
-static ssize_t plain_message(const struct sending *s)
-{
-	return REAL_SYSCALL(SYS_sendmsg, s->fd, (long)s->msg, s->flags, 0, 0, 0);
-}
-
-static ssize_t edited(const struct sending *s, const struct iovec *iov, int iovcnt)
-{
-	struct msghdr msg = s->msg ? *s->msg :
-				     (struct msghdr){ .msg_name = (void *)s->addr, .msg_namelen = s->addr_len };
-
-	msg.msg_iov = (struct iovec *)iov;
-	msg.msg_iovlen = (size_t)iovcnt;
-	return REAL_SYSCALL(SYS_sendmsg, s->fd, (long)&msg, s->flags, 0, 0, 0);
-}
-
-static long send_watched(long nr, int fd, long b, long c, long d, long e, long f)
-{
-	const struct msghdr *msg = (const struct msghdr *)b;
-
-	switch (nr) {
-	case SYS_writev:
-		return engine_send(&(struct sending){
-			.fd = fd, .iov = (void *)b, .iovcnt = (int)c, .plain = plain_vector, .edited = edited });
-	case SYS_sendmsg:
-		return engine_send(&(struct sending){ .fd = fd,
-						      .flags = (int)c,
-						      .iov = msg->msg_iov,
-						      .iovcnt = (int)msg->msg_iovlen,
-						      .plain = plain_message,
-						      .edited = edited,
-						      .msg = msg });
-	default: /* write has neither flags nor address */
-		return engine_send(&(struct sending){ .fd = fd,
-						      .flags = nr == SYS_sendto ? (int)d : 0,
-						      .iov = IOV(b, (size_t)c),
-						      .iovcnt = 1,
-						      .plain = plain_bytes,
-						      .edited = edited,
-						      .addr = nr == SYS_sendto ? (void *)e : NULL,
-						      .addr_len = nr == SYS_sendto ? (socklen_t)f : 0 });
-	}
-}
-
-static long receive_watched(long nr, int fd, long b, long c, long d, long e, long f)
-{
-	ssize_t n = REAL_SYSCALL(nr, fd, b, c, d, e, f);
-	const struct msghdr *msg = (const struct msghdr *)b;
-
-	if (n < 0)
-		return engine_received(fd, NULL, 0, 0, n);
-	switch (nr) {
-	case SYS_readv:
-		return engine_received(fd, (void *)b, (int)c, 0, n);
-	case SYS_recvmsg:
-		return engine_received(fd, msg->msg_iov, (int)msg->msg_iovlen, (int)c, n);
-	default:
-		return engine_received(fd, IOV(b, (size_t)c), 1, nr == SYS_recvfrom ? (int)d : 0, n);
-	}
-}
-
 /* ---- told after the call ---- */
 
-static void tell_result(long nr, long a, long b, long c, int result)
+static void tell_created(long nr, long a, long b, long d, int result)
 {
 	switch (nr) {
 	case SYS_socket:
 		tell_socket(result, (int)a, (int)b);
 		break;
+	case SYS_socketpair:
+		tell_pair((const int *)d, result);
+		break;
+	case SYS_pipe:
+	case SYS_pipe2:
+		tell_pipe((const int *)a, result);
+		break;
+	case SYS_eventfd:
+	case SYS_eventfd2:
+		tell_opened(result, FD_EVENT);
+		break;
+	case SYS_timerfd_create:
+		tell_opened(result, FD_TIMER);
+		break;
+	case SYS_epoll_create:
+	case SYS_epoll_create1:
+		tell_opened(result, FD_EPOLL);
+		break;
+	case SYS_io_uring_setup:
+		if (result >= 0)
+			engine_uring_seen();
+		break;
+	}
+}
+
+static void tell_result(long nr, long a, long b, long c, long d, int result)
+{
+	switch (nr) {
 	case SYS_dup:
 	case SYS_dup2:
 	case SYS_dup3:
@@ -152,6 +102,15 @@ static void tell_result(long nr, long a, long b, long c, int result)
 	case SYS_fcntl:
 		if (b == F_DUPFD || b == F_DUPFD_CLOEXEC)
 			tell_duplicated((int)a, result);
+		break;
+	case SYS_bind:
+		tell_bound((int)a, result);
+		break;
+	case SYS_shutdown:
+		tell_shutdown((int)a, (int)b, result);
+		break;
+	case SYS_epoll_ctl:
+		tell_epoll_changed((int)a, (int)b, (int)c, (const struct epoll_event *)d, result);
 		break;
 	case SYS_connect:
 		if (engine_watches((int)a))
@@ -162,10 +121,8 @@ static void tell_result(long nr, long a, long b, long c, int result)
 		if (result == 0)
 			engine_listening((int)a);
 		break;
-	case SYS_io_uring_setup:
-		if (result >= 0)
-			engine_uring_seen();
-		break;
+	default:
+		tell_created(nr, a, b, d, result);
 	}
 }
 
@@ -178,7 +135,7 @@ static long tell_after(long nr, long a, long b, long c, long d, long e, long f)
 	if (accepting)
 		tell_accepted((int)a, (int)result, (const struct sockaddr *)b, room, (const socklen_t *)c);
 	else
-		tell_result(nr, a, b, c, (int)result);
+		tell_result(nr, a, b, c, d, (int)result);
 	return result;
 }
 
@@ -200,21 +157,50 @@ EXPORT long raw_syscall(long nr, long a, long b, long c, long d, long e, long f)
 	case SYS_writev:
 	case SYS_sendto:
 	case SYS_sendmsg:
+	case SYS_sendmmsg:
+	case SYS_pwritev2:
 		if (engine_watches((int)a))
-			return send_watched(nr, (int)a, b, c, d, e, f);
+			return raw_send(nr, a, b, c, d, e, f);
 		break;
 	case SYS_read:
 	case SYS_readv:
 	case SYS_recvfrom:
 	case SYS_recvmsg:
+	case SYS_recvmmsg:
+	case SYS_preadv2:
 		if (engine_watches((int)a))
-			return receive_watched(nr, (int)a, b, c, d, e, f);
+			return raw_receive(nr, a, b, c, d, e, f);
 		break;
+	case SYS_sendfile:
+	case SYS_splice:
+		return raw_move(nr, a, b, c, d, e, f);
+	case SYS_epoll_wait:
+	case SYS_epoll_pwait:
+	case SYS_epoll_pwait2:
+	case SYS_poll:
+	case SYS_ppoll:
+	case SYS_select:
+	case SYS_pselect6:
+		return raw_wait(nr, a, b, c, d, e, f);
+	case SYS_execve:
+	case SYS_execveat:
+		return raw_exec(nr, a, b, c, d, e, f);
 	case SYS_socket:
+	case SYS_socketpair:
+	case SYS_bind:
 	case SYS_accept:
 	case SYS_accept4:
 	case SYS_connect:
 	case SYS_listen:
+	case SYS_shutdown:
+	case SYS_pipe:
+	case SYS_pipe2:
+	case SYS_eventfd:
+	case SYS_eventfd2:
+	case SYS_timerfd_create:
+	case SYS_epoll_create:
+	case SYS_epoll_create1:
+	case SYS_epoll_ctl:
 	case SYS_dup:
 	case SYS_dup2:
 	case SYS_dup3:
@@ -242,6 +228,8 @@ EXPORT long raw_syscall(long nr, long a, long b, long c, long d, long e, long f)
 	case SYS_setregid:
 	case SYS_setresgid:
 	case SYS_setgroups:
+	case SYS_setfsuid:
+	case SYS_setfsgid:
 		return change_identity(nr, a, b, c, d, e, f);
 	}
 	return REAL_SYSCALL(nr, a, b, c, d, e, f);

@@ -36,19 +36,32 @@ EXPORT int socket(int domain, int type, int protocol)
 	return fd;
 }
 
+void tell_pair(const int fds[2], int result)
+{
+	if (result == 0)
+		engine_paired(fds[0], fds[1]);
+}
+
 EXPORT int socketpair(int domain, int type, int protocol, int fds[2])
 {
 	int result = REAL(socketpair)(domain, type, protocol, fds);
 
-	if (result == 0)
-		engine_paired(fds[0], fds[1]);
+	tell_pair(fds, result);
 	return result;
 }
 
-/* Nothing is told yet: listen() is where a server's segment is made. Kept so that later rules can know the address. */
+void tell_bound(int fd, int result)
+{
+	if (result == 0 && engine_watches(fd))
+		engine_bound(fd);
+}
+
 EXPORT int bind(int fd, __CONST_SOCKADDR_ARG addr, socklen_t addr_len)
 {
-	return REAL(bind)(fd, addr, addr_len);
+	int result = REAL(bind)(fd, addr, addr_len);
+
+	tell_bound(fd, result);
+	return result;
 }
 
 EXPORT int listen(int fd, int backlog)
@@ -94,11 +107,18 @@ EXPORT int connect(int fd, __CONST_SOCKADDR_ARG peer, socklen_t peer_len)
 	return watched_connect(fd, peer, peer_len);
 }
 
+__typeof__(connect) __connect ALIAS(connect);
+
+void tell_shutdown(int fd, int how, int result)
+{
+	if (result == 0 && engine_watches(fd))
+		engine_shutdown(fd, how);
+}
+
 EXPORT int shutdown(int fd, int how)
 {
 	int result = REAL(shutdown)(fd, how);
 
-	if (result == 0 && engine_watches(fd))
-		engine_shutdown(fd, how);
+	tell_shutdown(fd, how, result);
 	return result;
 }

@@ -16,6 +16,8 @@ EXPORT ssize_t read(int fd, void *buf, size_t len)
 	return watched_read(fd, buf, len);
 }
 
+__typeof__(read) __read ALIAS(read);
+
 WATCHED ssize_t watched_read_chk(int fd, void *buf, size_t len, size_t buf_size)
 {
 	ssize_t n = REAL(__read_chk)(fd, buf, len, buf_size);
@@ -43,6 +45,22 @@ EXPORT ssize_t readv(int fd, const struct iovec *iov, int iovcnt)
 		return real.readv(fd, iov, iovcnt);
 	return watched_readv(fd, iov, iovcnt);
 }
+
+WATCHED ssize_t watched_preadv2(int fd, const struct iovec *iov, int iovcnt, off_t offset, int flags)
+{
+	ssize_t n = REAL(preadv2)(fd, iov, iovcnt, offset, flags);
+
+	return engine_received(fd, iov, iovcnt, 0, n);
+}
+
+EXPORT ssize_t preadv2(int fd, const struct iovec *iov, int iovcnt, off_t offset, int flags)
+{
+	if (offset != AT_POSITION || PASSES(fd, preadv2))
+		return REAL(preadv2)(fd, iov, iovcnt, offset, flags);
+	return watched_preadv2(fd, iov, iovcnt, offset, flags);
+}
+
+__typeof__(preadv64v2) preadv64v2 ALIAS(preadv2);
 
 WATCHED ssize_t watched_recv(int fd, void *buf, size_t len, int flags)
 {
@@ -112,6 +130,8 @@ EXPORT ssize_t write(int fd, const void *buf, size_t len)
 	return watched_write(fd, buf, len);
 }
 
+__typeof__(write) __write ALIAS(write);
+
 WATCHED ssize_t watched_writev(int fd, const struct iovec *iov, int iovcnt)
 {
 	return engine_send(&(struct sending){
@@ -124,6 +144,35 @@ EXPORT ssize_t writev(int fd, const struct iovec *iov, int iovcnt)
 		return real.writev(fd, iov, iovcnt);
 	return watched_writev(fd, iov, iovcnt);
 }
+
+static ssize_t edited_pwritev2(const struct sending *s, const struct iovec *iov, int iovcnt)
+{
+	return REAL(pwritev2)(s->fd, iov, iovcnt, AT_POSITION, s->rw_flags);
+}
+
+static ssize_t plain_pwritev2(const struct sending *s)
+{
+	return edited_pwritev2(s, s->iov, s->iovcnt);
+}
+
+WATCHED ssize_t watched_pwritev2(int fd, const struct iovec *iov, int iovcnt, int flags)
+{
+	return engine_send(&(struct sending){ .fd = fd,
+					      .rw_flags = flags,
+					      .iov = iov,
+					      .iovcnt = iovcnt,
+					      .plain = plain_pwritev2,
+					      .edited = edited_pwritev2 });
+}
+
+EXPORT ssize_t pwritev2(int fd, const struct iovec *iov, int iovcnt, off_t offset, int flags)
+{
+	if (offset != AT_POSITION || PASSES(fd, pwritev2))
+		return REAL(pwritev2)(fd, iov, iovcnt, offset, flags);
+	return watched_pwritev2(fd, iov, iovcnt, flags);
+}
+
+__typeof__(pwritev64v2) pwritev64v2 ALIAS(pwritev2);
 
 WATCHED ssize_t watched_send(int fd, const void *buf, size_t len, int flags)
 {
@@ -141,3 +190,5 @@ EXPORT ssize_t send(int fd, const void *buf, size_t len, int flags)
 		return real.send(fd, buf, len, flags);
 	return watched_send(fd, buf, len, flags);
 }
+
+__typeof__(send) __send ALIAS(send);

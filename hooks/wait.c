@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where a thread waits for events: the borders of the engine's windows. */
-#include <limits.h>
-
 #include "hooks/hook.h"
 
 /* glibc declares poll's array as written only, and the compiler takes our look at it for a mistake: it need not know. */
@@ -27,24 +25,33 @@ EXPORT int epoll_create1(int flags)
 	return fd;
 }
 
+void tell_epoll_changed(int epfd, int op, int fd, const struct epoll_event *event, int result)
+{
+	if (result == 0)
+		engine_epoll_changed(epfd, op, fd, event);
+}
+
 EXPORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 {
 	int result = REAL(epoll_ctl)(epfd, op, fd, event);
 
-	if (result == 0)
-		engine_epoll_changed(epfd, op, fd);
+	tell_epoll_changed(epfd, op, fd, event, result);
 	return result;
 }
 
-/* Rounded down: a wait that ends at its timeout must not look as if it had ended before. */
-static int in_ms(const struct timespec *timeout)
+int timespec_ms(const struct timespec *timeout)
 {
 	if (!timeout)
 		return -1;
 	return timeout->tv_sec >= INT_MAX / 1000 ? INT_MAX : (int)(timeout->tv_sec * 1000 + timeout->tv_nsec / 1000000);
 }
 
-static int wait_begin(int epfd, int max_events, int timeout_ms)
+int timeval_ms(const struct timeval *timeout)
+{
+	return timeout ? timespec_ms(&(struct timespec){ timeout->tv_sec, timeout->tv_usec * 1000 }) : -1;
+}
+
+int epoll_begin(int epfd, int max_events, int timeout_ms)
 {
 	tell_modules();
 	engine_waiting_at_most(timeout_ms);
@@ -53,7 +60,7 @@ static int wait_begin(int epfd, int max_events, int timeout_ms)
 
 EXPORT int epoll_wait(int epfd, struct epoll_event *events, int max_events, int timeout_ms)
 {
-	int allowed = wait_begin(epfd, max_events, timeout_ms);
+	int allowed = epoll_begin(epfd, max_events, timeout_ms);
 	int n = allowed || !max_events ? REAL(epoll_wait)(epfd, events, allowed, timeout_ms) : 0;
 
 	engine_wait_end(epfd, events, n);
@@ -62,7 +69,7 @@ EXPORT int epoll_wait(int epfd, struct epoll_event *events, int max_events, int 
 
 EXPORT int epoll_pwait(int epfd, struct epoll_event *events, int max_events, int timeout_ms, const sigset_t *mask)
 {
-	int allowed = wait_begin(epfd, max_events, timeout_ms);
+	int allowed = epoll_begin(epfd, max_events, timeout_ms);
 	int n = allowed || !max_events ? REAL(epoll_pwait)(epfd, events, allowed, timeout_ms, mask) : 0;
 
 	engine_wait_end(epfd, events, n);
@@ -72,14 +79,14 @@ EXPORT int epoll_pwait(int epfd, struct epoll_event *events, int max_events, int
 EXPORT int epoll_pwait2(int epfd, struct epoll_event *events, int max_events, const struct timespec *timeout,
 			const sigset_t *mask)
 {
-	int allowed = wait_begin(epfd, max_events, in_ms(timeout));
+	int allowed = epoll_begin(epfd, max_events, timespec_ms(timeout));
 	int n = allowed || !max_events ? REAL(epoll_pwait2)(epfd, events, allowed, timeout, mask) : 0;
 
 	engine_wait_end(epfd, events, n);
 	return n;
 }
 
-static void poll_begin(const struct pollfd *fds, nfds_t count, int timeout_ms)
+void poll_begin(const struct pollfd *fds, nfds_t count, int timeout_ms)
 {
 	tell_modules();
 	engine_waiting_at_most(timeout_ms);
@@ -96,6 +103,8 @@ EXPORT int poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 	return ready;
 }
 
+__typeof__(poll) __poll ALIAS(poll);
+
 EXPORT int __poll_chk(struct pollfd *fds, nfds_t count, int timeout_ms, size_t fds_size)
 {
 	poll_begin(as_given(fds), count, timeout_ms);
@@ -108,7 +117,7 @@ EXPORT int __poll_chk(struct pollfd *fds, nfds_t count, int timeout_ms, size_t f
 
 EXPORT int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask)
 {
-	poll_begin(as_given(fds), count, in_ms(timeout));
+	poll_begin(as_given(fds), count, timespec_ms(timeout));
 
 	int ready = REAL(ppoll)(fds, count, timeout, mask);
 
@@ -119,7 +128,7 @@ EXPORT int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeou
 EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask,
 		       size_t fds_size)
 {
-	poll_begin(as_given(fds), count, in_ms(timeout));
+	poll_begin(as_given(fds), count, timespec_ms(timeout));
 
 	int ready = REAL(__ppoll_chk)(fds, count, timeout, mask, fds_size);
 
@@ -127,7 +136,7 @@ EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *
 	return ready;
 }
 
-static void select_begin(int count, const fd_set *readable, int timeout_ms)
+void select_begin(int count, const fd_set *readable, int timeout_ms)
 {
 	tell_modules();
 	engine_waiting_at_most(timeout_ms);
@@ -137,9 +146,7 @@ static void select_begin(int count, const fd_set *readable, int timeout_ms)
 EXPORT int select(int count, fd_set *restrict readable, fd_set *restrict writable, fd_set *restrict exceptional,
 		  struct timeval *restrict timeout)
 {
-	struct timespec whole = timeout ? (struct timespec){ timeout->tv_sec, timeout->tv_usec * 1000 } : (struct timespec){ 0 };
-
-	select_begin(count, readable, in_ms(timeout ? &whole : NULL));
+	select_begin(count, readable, timeval_ms(timeout));
 
 	int ready = REAL(select)(count, readable, writable, exceptional, timeout);
 
@@ -147,10 +154,12 @@ EXPORT int select(int count, fd_set *restrict readable, fd_set *restrict writabl
 	return ready;
 }
 
+__typeof__(select) __select ALIAS(select);
+
 EXPORT int pselect(int count, fd_set *restrict readable, fd_set *restrict writable, fd_set *restrict exceptional,
 		   const struct timespec *restrict timeout, const sigset_t *restrict mask)
 {
-	select_begin(count, readable, in_ms(timeout));
+	select_begin(count, readable, timespec_ms(timeout));
 
 	int ready = REAL(pselect)(count, readable, writable, exceptional, timeout, mask);
 

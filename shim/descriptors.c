@@ -31,6 +31,13 @@ void engine_opened(int fd, enum fd_kind kind)
 		OBSERVE(drop(fdtable_set(fd, kind, 0)));
 }
 
+void engine_bound(int fd)
+{
+	/* Only a socket that is neither connected nor listening can be bound: anything else has been closed out of our sight. */
+	if (fdtable_kind(fd) != FD_SOCKET)
+		engine_opened(fd, FD_UNKNOWN);
+}
+
 static void listening(int fd)
 {
 	drop(fdtable_set(fd, FD_LISTENER, 0));

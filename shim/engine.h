@@ -31,6 +31,7 @@ static inline bool engine_watches(int fd)
 
 /* ---- descriptors ---- */
 void engine_opened(int fd, enum fd_kind kind);      /* socket, eventfd, timerfd, epoll, pipe ends; fd < 0: nothing */
+void engine_bound(int fd);                          /* bind() succeeded */
 void engine_listening(int fd);                      /* listen() succeeded: the segment must exist now */
 void engine_accepted(int listener, int fd, const struct sockaddr *peer, socklen_t peer_len); /* peer may be NULL */
 void engine_connecting(int fd, const struct sockaddr *peer, socklen_t peer_len, int result, int error);
@@ -63,6 +64,7 @@ struct sending {
 	ssize_t (*plain)(const struct sending *s);
 	ssize_t (*edited)(const struct sending *s, const struct iovec *iov, int iovcnt);
 	/* The program's own arguments, for the two functions above. */
+	int rw_flags;            /* RWF_* */
 	const struct msghdr *msg;
 	const struct sockaddr *addr;
 	socklen_t addr_len;
@@ -78,7 +80,8 @@ void engine_waiting_at_most(int timeout_ms);
 /* epoll_wait and kin. begin returns the maxevents to pass on (1 when the loop is isolated); 0: do not wait, there is nothing. */
 int engine_wait_begin(int epfd, int maxevents);
 void engine_wait_end(int epfd, const struct epoll_event *events, int n);
-void engine_epoll_changed(int epfd, int op, int fd); /* epoll_ctl succeeded */
+/* epoll_ctl succeeded. event may be NULL for EPOLL_CTL_DEL. */
+void engine_epoll_changed(int epfd, int op, int fd, const struct epoll_event *event);
 void engine_poll_begin(const struct pollfd *fds, nfds_t n);
 void engine_select_begin(int nfds, const fd_set *readable);
 void engine_poll_end(int ready);                     /* poll, ppoll, select, pselect */

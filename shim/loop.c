@@ -35,8 +35,11 @@ uint32_t loop_new(void)
 {
 	uint32_t slot = pool_take(&loops);
 
-	if (slot)
+	if (slot) {
 		*loop_at(slot) = (struct loop){.isolate = is_allowed ? FIRST_WAITS : 0};
+		for (unsigned i = 0; i < LOOP_WAKERS; i++)
+			loop_at(slot)->wakers[i].fd = -1;
+	}
 	return slot;
 }
 
@@ -142,20 +145,86 @@ int engine_wait_begin(int epfd, int maxevents)
 	return t->withheld ? 0 : 1;
 }
 
-void engine_wait_end(int epfd, const struct epoll_event *events, int n)
+static bool is_waker(struct loop *loop, uint64_t data)
 {
-	(void)events;
-	(void)n;
-	if (guard_is_on() && guard_depth == 0)
-		thread_window_open(thread_self(), loop_of(epfd));
+	for (unsigned i = 0; i < LOOP_WAKERS; i++)
+		if (atomic_load_explicit(&loop->wakers[i].fd, memory_order_acquire) >= 0 &&
+		    atomic_load_explicit(&loop->wakers[i].data, memory_order_relaxed) == data)
+			return true;
+	return false;
 }
 
-void engine_epoll_changed(int epfd, int op, int fd)
+/* Did one of the events come from a waker? Where there are too many to know, each may have. */
+static bool was_woken(struct loop *loop, const struct epoll_event *events, int n)
 {
-	/* An epoll descriptor inside another: the inner wait's events arrive as one of the outer's. Harmless. */
-	(void)epfd;
-	(void)op;
-	(void)fd;
+	if (!atomic_load_explicit(&loop->has_wakers, memory_order_relaxed) || n <= 0)
+		return false;
+	for (int i = 0; i < n; i++)
+		if (is_waker(loop, events[i].data.u64))
+			return true;
+	return atomic_load_explicit(&loop->has_more_wakers, memory_order_relaxed);
+}
+
+void engine_wait_end(int epfd, const struct epoll_event *events, int n)
+{
+	if (!guard_is_on() || guard_depth != 0)
+		return;
+
+	struct thread *t = thread_self();
+	uint32_t loop = loop_of(epfd);
+
+	thread_window_open(t, loop);
+	if (was_woken(loop_at(loop), events, n))
+		thread_stimulated(t, HANDLE_NONE);
+}
+
+/* What the number and the data stood for before is over: a waker's memory may be another connection's now. */
+static void forget_waker(struct loop *loop, int fd, const struct epoll_event *event)
+{
+	for (unsigned i = 0; i < LOOP_WAKERS; i++) {
+		struct waker *w = &loop->wakers[i];
+		int32_t known = atomic_load_explicit(&w->fd, memory_order_acquire);
+
+		if (known >= 0 && (known == fd || (event && atomic_load(&w->data) == event->data.u64)))
+			atomic_store_explicit(&w->fd, -1, memory_order_relaxed);
+	}
+}
+
+static void note_waker(struct loop *loop, int fd, uint64_t data)
+{
+	atomic_store(&loop->has_wakers, true);
+	for (unsigned i = 0; i < LOOP_WAKERS; i++) {
+		struct waker *w = &loop->wakers[i];
+
+		if (atomic_load_explicit(&w->fd, memory_order_relaxed) >= 0)
+			continue;
+		atomic_store_explicit(&w->data, data, memory_order_relaxed);
+		atomic_store_explicit(&w->fd, fd, memory_order_release); /* pairs with is_waker() */
+		return;
+	}
+	atomic_store(&loop->has_more_wakers, true);
+}
+
+static void epoll_changed(int epfd, int fd, const struct epoll_event *event)
+{
+	enum fd_kind kind = fdtable_kind(fd);
+	bool wakes = event && (event->events & (EPOLLET | EPOLLONESHOT)) &&
+		     (kind == FD_EVENT || kind == FD_TIMER || kind == FD_PIPE);
+	uint32_t slot = wakes ? loop_of(epfd) : fdtable_object(fdtable_word(epfd));
+
+	if (!slot || (!wakes && !atomic_load_explicit(&loop_at(slot)->has_wakers, memory_order_relaxed)))
+		return;
+	forget_waker(loop_at(slot), fd, event);
+	if (wakes)
+		note_waker(loop_at(slot), fd, event->data.u64);
+}
+
+void engine_epoll_changed(int epfd, int op, int fd, const struct epoll_event *event)
+{
+	/* Inherited over exec, or made by a system call of the program's own: now we know what it is. */
+	if (fdtable_kind(epfd) != FD_EPOLL)
+		engine_opened(epfd, FD_EPOLL);
+	OBSERVE(epoll_changed(epfd, fd, op == EPOLL_CTL_DEL ? NULL : event));
 }
 
 /* Does a thread that waits for these serve one request, and wait for its own calls only? */

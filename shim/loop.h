@@ -7,6 +7,17 @@
 
 #include "shim/context.h"
 
+#define LOOP_WAKERS 8
+
+/*
+ * A descriptor that wakes the loop for others (eventfd, timerfd, pipe), watched edge-triggered: such a one need never be read,
+ * so only the event that the wait returns tells that it was at work.
+ */
+struct waker {
+	_Atomic int32_t fd; /* -1: none */
+	_Atomic uint64_t data; /* of its events */
+};
+
 /*
  * A loop: one epoll descriptor, or one thread's own poll()/select(). Its counts are what the elimination rules
  * consult. Slot 0 stands for "no loop": threads that never wait for several things at once.
@@ -19,6 +30,8 @@ struct loop {
 	_Atomic bool revoked[EVIDENCE_N]; /* rules that were wrong here once */
 	_Atomic uint32_t restless; /* times that withholding events did not bring it to rest */
 	_Atomic bool closed;
+	_Atomic bool has_wakers, has_more_wakers; /* once; more than there is room for */
+	struct waker wakers[LOOP_WAKERS];
 };
 
 int loop_start(void);

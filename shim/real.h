@@ -38,6 +38,18 @@
 #include <threads.h>
 #include <unistd.h>
 
+/* glibc exports these without declaring them: other names of the functions that they are called after. */
+extern __typeof__(close) __close;
+extern __typeof__(connect) __connect;
+extern __typeof__(dup2) __dup2;
+extern __typeof__(fcntl) __fcntl;
+extern __typeof__(pipe) __pipe;
+extern __typeof__(poll) __poll;
+extern __typeof__(read) __read;
+extern __typeof__(select) __select;
+extern __typeof__(send) __send;
+extern __typeof__(write) __write;
+
 /* glibc declares these only under _FORTIFY_SOURCE. */
 int __poll_chk(struct pollfd *fds, nfds_t nfds, int timeout, size_t fdslen);
 int __ppoll_chk(struct pollfd *fds, nfds_t nfds, const struct timespec *timeout, const sigset_t *ss, size_t fdslen);

@@ -84,6 +84,16 @@ static int by_execveat(void)
 	return execveat(AT_FDCWD, "/bin/sh", arguments, environ, 0);
 }
 
+static int by_number(void)
+{
+	return (int)syscall(SYS_execve, "/bin/sh", arguments, environ);
+}
+
+static int by_number_at(void)
+{
+	return (int)syscall(SYS_execveat, (long)AT_FDCWD, "/bin/sh", arguments, environ, 0L);
+}
+
 static int by_nothing(void)
 {
 	return execve("/nonexistent", arguments, NULL);
@@ -91,8 +101,8 @@ static int by_nothing(void)
 
 int main(void)
 {
-	int (*const starts[])(void) = { by_execv,  by_execvp,  by_execvpe,  by_execl,  by_execlp,
-					by_execle, by_fexecve, by_execveat, by_nothing };
+	int (*const starts[])(void) = { by_execv,   by_execvp,   by_execvpe, by_execl,     by_execlp, by_execle,
+					by_fexecve, by_execveat, by_number,  by_number_at, by_nothing };
 	int fds[2];
 	pid_t pid;
 

@@ -36,6 +36,11 @@ void engine_opened(int fd, enum fd_kind kind)
 	mark(fd, kind);
 }
 
+void engine_bound(int fd)
+{
+	(void)fd;
+}
+
 void engine_listening(int fd)
 {
 	mark(fd, FD_LISTENER);
@@ -117,9 +122,9 @@ void engine_wait_end(int epfd, const struct epoll_event *events, int n)
 	(void)epfd, (void)events, (void)n;
 }
 
-void engine_epoll_changed(int epfd, int op, int fd)
+void engine_epoll_changed(int epfd, int op, int fd, const struct epoll_event *event)
 {
-	(void)epfd, (void)op, (void)fd;
+	(void)epfd, (void)op, (void)fd, (void)event;
 }
 
 void engine_poll_begin(const struct pollfd *fds, nfds_t n)

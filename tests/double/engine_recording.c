@@ -56,6 +56,11 @@ void engine_opened(int fd, enum fd_kind kind)
 	record("opened %d %d\n", fd, (int)kind);
 }
 
+void engine_bound(int fd)
+{
+	record("bound %d\n", fd);
+}
+
 void engine_listening(int fd)
 {
 	record("listening %d\n", fd);
@@ -145,8 +150,9 @@ void engine_wait_end(int epfd, const struct epoll_event *events, int n)
 	record("wait end %d = %d\n", epfd, n);
 }
 
-void engine_epoll_changed(int epfd, int op, int fd)
+void engine_epoll_changed(int epfd, int op, int fd, const struct epoll_event *event)
 {
+	(void)event;
 	record("epoll changed %d %d %d\n", epfd, op, fd);
 }
 

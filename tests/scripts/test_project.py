@@ -69,6 +69,21 @@ def test_a_failure_does_not_stop_the_rest_and_is_named(tmp_path):
     assert "failed: first\n" in out
 
 
+# ---- hooks ----
+
+def test_what_is_hooked_by_name_is_seen_by_number():
+    """syscall(2) leads around every hook; its own knows the number of each call that has a hook of its name."""
+    numbers = subprocess.run(["gcc", "-E", "-dM", "-include", "sys/syscall.h", "-x", "c", "/dev/null"], check=True, text=True,
+                             capture_output=True).stdout
+    defined = set(re.findall(r"#define SYS_(\w+) ", numbers))
+    hooks = set(re.findall(r"^HOOK(?:_AT)?\((\w+)", (ROOT / "shim/real.def").read_text(), re.MULTILINE)) - {"syscall"}
+    others = {"eventfd": "eventfd2", "pselect": "pselect6", "_exit": "exit_group"}  # names that differ
+    wanted = {others.get(name, name) for name in hooks} & defined | hooks & defined
+    told = set(re.findall(r"case SYS_(\w+):", (ROOT / "hooks/raw_syscall.c").read_text()))
+    assert {"read", "epoll_pwait2", "pselect6", "exit_group", "execve"} <= wanted
+    assert wanted - told == set()
+
+
 # ---- scripts/setup ----
 
 def tool(path, text):

@@ -283,6 +283,24 @@ static void only_the_last_descriptor_ends_it(void **state)
 	link_close(&l);
 }
 
+/* Bound, a number is a new socket: the connection that it stood for was closed where we could not see it. */
+static void a_bound_socket_is_no_connection(void **state)
+{
+	struct link l = hook_accept();
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	(void)state;
+	engine_opened(fd, FD_SOCKET);
+	engine_bound(fd);
+	assert_int_equal(fdtable_kind(fd), FD_SOCKET);
+	serve_begin(&l, REQUEST);
+	engine_bound(l.ours);
+	assert_int_equal(fdtable_kind(l.ours), FD_UNKNOWN);
+	assert_only("no_response");
+	link_close(&l);
+	hook_close(fd);
+}
+
 static void pipelined_requests_are_answered_in_order(void **state)
 {
 	struct link l = hook_accept();
@@ -521,6 +539,7 @@ int main(void)
 		TEST(an_early_answer_to_a_call_ends_it, up),
 		TEST(interim_answers_are_not_the_answer, up),
 		TEST(only_the_last_descriptor_ends_it, up),
+		TEST(a_bound_socket_is_no_connection, up),
 		TEST(pipelined_requests_are_answered_in_order, up),
 		TEST(another_protocol_is_none_of_ours, up),
 		TEST(what_is_not_sampled_is_counted, up_unsampled),

@@ -61,6 +61,51 @@ static void the_engine_decides_what_a_read_returns(void **state)
 	     "received 700 [8] flags 64 = 4\n");
 }
 
+static void a_vector_at_the_position_is_a_read_or_a_write(void **state)
+{
+	(void)state;
+	FAKE(preadv2), FAKE(pwritev2);
+	CALL(5, 0, preadv2(FD, two, 2, -1, RWF_NOWAIT));
+	assert_int_equal(fake.arg[3], -1);
+	assert_int_equal(fake.arg[4], RWF_NOWAIT);
+	CALL(6, 0, preadv64v2(FD, two, 1, -1, 0));
+	CALL(7, 0, pwritev2(FD, two, 2, -1, RWF_NOWAIT));
+	assert_int_equal(fake.arg[3], -1);
+	assert_int_equal(fake.arg[4], RWF_NOWAIT);
+	CALL(7, 0, pwritev64v2(FD, two, 1, -1, 0));
+	/* Sockets have no other position: such a call fails, and is none of the connection's business. */
+	CALL(-1, ESPIPE, preadv2(FD, two, 2, 4096, 0));
+	CALL(-1, ESPIPE, pwritev2(FD, two, 2, 4096, 0));
+	answers.send_edited = true;
+	CALL(8, 0, pwritev2(FD, two, 2, -1, RWF_NOWAIT));
+	assert_int_equal(fake.arg[2], 3);
+	assert_int_equal(fake.arg[3], -1);
+	assert_int_equal(fake.arg[4], RWF_NOWAIT);
+	TOLD("received 700 [8 16] flags 0 = 5\nreceived 700 [8] flags 0 = 6\n"
+	     "send 700 [8 16] flags 0\nsend 700 [8] flags 0\nsend 700 [8 16] flags 0\n");
+}
+
+static void other_names_of_a_function_are_hooked_too(void **state)
+{
+	fd_set set;
+
+	(void)state;
+	FD_ZERO(&set);
+	FAKE(read), FAKE(write), FAKE(send), FAKE(close), FAKE(connect), FAKE(dup2), FAKE(fcntl), FAKE(poll), FAKE(select);
+	CALL(5, 0, __read(FD, buf, 32));
+	CALL(5, 0, __write(FD, buf, 32));
+	CALL(5, 0, __send(FD, buf, 32, MSG_MORE));
+	CALL(0, 0, __connect(FD, peer_addr, 16));
+	CALL(710, 0, __dup2(FD, 710));
+	CALL(710, 0, __fcntl(FD, F_DUPFD, 0));
+	CALL(1, 0, __poll(&(struct pollfd){ .fd = FD }, 1, 7));
+	CALL(1, 0, __select(3, &set, NULL, NULL, NULL));
+	CALL(0, 0, __close(FD));
+	TOLD("received 700 [32] flags 0 = 5\nsend 700 [32] flags 0\nsend 700 [32] flags 32768\n"
+	     "connecting 700 family 2 len 16 = 0 error 0\nduplicated 700 710\nduplicated 700 710\n"
+	     "poll begin 1\npoll end = 1\nselect begin 3 readable\npoll end = 1\nclosing 700\n");
+}
+
 static void an_unwatched_descriptor_passes_untold(void **state)
 {
 	struct msghdr msg = { .msg_iov = two, .msg_iovlen = 2 };
@@ -218,6 +263,101 @@ static void bytes_moved_in_the_kernel_are_counted(void **state)
 	     "sent unseen 700 = -1\n");
 }
 
+static long fill_from_kernel(long nr, ...)
+{
+	va_list args;
+
+	va_start(args, nr);
+	long arg[4];
+	for (int i = 0; i < 4; i++)
+		arg[i] = va_arg(args, long);
+	va_end(args);
+
+	int *fds = (int *)(nr == SYS_socketpair ? arg[3] : arg[0]);
+
+	fds[0] = 710;
+	fds[1] = 711;
+	return 0;
+}
+
+static void system_calls_that_make_descriptors_are_told(void **state)
+{
+	int fds[2];
+
+	(void)state;
+	real.syscall = fill_from_kernel;
+	assert_int_equal(syscall(SYS_socketpair, (long)AF_UNIX, (long)SOCK_STREAM, 0L, fds), 0);
+	assert_int_equal(syscall(SYS_pipe, fds), 0);
+	assert_int_equal(syscall(SYS_pipe2, fds, 0L), 0);
+	FAKE(syscall);
+	CALL(-1, EMFILE, syscall(SYS_pipe, fds));
+	CALL(OTHER, 0, syscall(SYS_eventfd, 0L));
+	CALL(OTHER, 0, syscall(SYS_eventfd2, 0L, 0L));
+	CALL(OTHER, 0, syscall(SYS_timerfd_create, (long)CLOCK_MONOTONIC, 0L));
+	CALL(OTHER, 0, syscall(SYS_epoll_create, 1L));
+	CALL(OTHER, 0, syscall(SYS_epoll_create1, 0L));
+	CALL(-1, EMFILE, syscall(SYS_epoll_create1, 0L));
+	TOLD("paired 710 711\nopened 710 7\nopened 711 7\nopened 710 7\nopened 711 7\n"
+	     "opened 701 5\nopened 701 5\nopened 701 6\nopened 701 4\nopened 701 4\n");
+}
+
+static void system_calls_that_wait_are_framed(void **state)
+{
+	struct epoll_event events[4];
+	struct timespec zero = { 0 };
+	struct timeval none = { 0 };
+	struct pollfd poll_fds[2] = { { .fd = FD }, { .fd = OTHER } };
+	fd_set set;
+
+	(void)state;
+	FD_ZERO(&set);
+	FAKE(syscall);
+	answers.wait_max_events = 1;
+	CALL(1, 0, syscall(SYS_epoll_wait, (long)FD, events, 4L, 1000L));
+	assert_int_equal(fake.arg[3], 1);
+	assert_int_equal(fake.arg[4], 1000);
+	CALL(1, 0, syscall(SYS_epoll_pwait, (long)FD, events, 4L, 1000L, NULL, 8L));
+	assert_int_equal(fake.arg[6], 8);
+	CALL(-1, EINTR, syscall(SYS_epoll_pwait2, (long)FD, events, 4L, &zero, NULL, 8L));
+	CALL(1, 0, syscall(SYS_poll, poll_fds, 2L, 7L));
+	CALL(0, 0, syscall(SYS_ppoll, poll_fds, 2L, &zero, NULL, 8L));
+	CALL(1, 0, syscall(SYS_select, 3L, &set, NULL, NULL, &none));
+	CALL(1, 0, syscall(SYS_pselect6, 3L, NULL, &set, NULL, &zero, NULL));
+	CALL(0, 0, syscall(SYS_epoll_ctl, (long)FD, (long)EPOLL_CTL_ADD, (long)OTHER, events));
+	CALL(-1, EEXIST, syscall(SYS_epoll_ctl, (long)FD, (long)EPOLL_CTL_ADD, (long)OTHER, events));
+	TOLD("wait begin 700 max 4\nwait end 700 = 1\nwait begin 700 max 4\nwait end 700 = 1\n"
+	     "wait begin 700 max 4\nwait end 700 = -1\n"
+	     "poll begin 2\npoll end = 1\npoll begin 2\npoll end = 0\n"
+	     "select begin 3 readable\npoll end = 1\nselect begin 3 -\npoll end = 1\nepoll changed 700 1 701\n");
+}
+
+static void system_calls_that_move_many_bytes_are_told(void **state)
+{
+	struct mmsghdr messages[2] = { { { .msg_iov = two, .msg_iovlen = 2 }, 3 },
+				       { { .msg_iov = two, .msg_iovlen = 1 }, 4 } };
+
+	(void)state;
+	FAKE(syscall);
+	CALL(2, 0, syscall(SYS_recvmmsg, (long)FD, messages, 2L, (long)MSG_DONTWAIT, NULL));
+	CALL(-1, EFAULT, syscall(SYS_recvmmsg, (long)FD, 8L, 2L, 0L, NULL));
+	CALL(8, 0, syscall(SYS_preadv2, (long)FD, two, 2L, -1L, -1L, 0L));
+	CALL(-1, ESPIPE, syscall(SYS_preadv2, (long)FD, two, 2L, 0L, 0L, 0L));
+	fake.result = 24; /* the first whole, the second too */
+	assert_int_equal(syscall(SYS_sendmmsg, (long)FD, messages, 2L, (long)MSG_NOSIGNAL), 2);
+	assert_int_equal(fake.arg[0], SYS_sendmsg);
+	CALL(0, 0, syscall(SYS_sendmmsg, (long)FD, messages, 0L, 0L));
+	CALL(8, 0, syscall(SYS_pwritev2, (long)FD, two, 2L, -1L, -1L, (long)RWF_NOWAIT));
+	assert_int_equal(fake.arg[0], SYS_pwritev2);
+	assert_int_equal(fake.arg[6], RWF_NOWAIT);
+	CALL(-1, ESPIPE, syscall(SYS_pwritev2, (long)FD, two, 2L, 0L, 0L, 0L));
+	CALL(100, 0, syscall(SYS_sendfile, (long)FD, (long)OTHER, NULL, 200L));
+	CALL(101, 0, syscall(SYS_splice, (long)FD, NULL, (long)OTHER, NULL, 200L, 0L));
+	TOLD("received 700 [8 16] flags 64 = 3\nreceived 700 [8] flags 64 = 4\nreceived 700 [] flags 0 = -1\n"
+	     "received 700 [8 16] flags 0 = 8\n"
+	     "send 700 [8 16] flags 16384\nsend 700 [8] flags 16384\nsend 700 [8 16] flags 0\n"
+	     "sent unseen 700 = 100\nreceived unseen 700 = 101\n");
+}
+
 static void system_calls_are_told_by_number(void **state)
 {
 	struct msghdr msg = { .msg_iov = two, .msg_iovlen = 2 };
@@ -242,7 +382,11 @@ static void system_calls_are_told_by_number(void **state)
 	CALL(OTHER, 0, syscall(SYS_accept4, (long)FD, peer_addr, &len, 0L));
 	CALL(-1, EINPROGRESS, syscall(SYS_connect, (long)FD, peer_addr, 16L));
 	CALL(0, 0, syscall(SYS_listen, (long)FD, 5L));
+	CALL(0, 0, syscall(SYS_bind, (long)FD, peer_addr, 16L));
+	CALL(0, 0, syscall(SYS_shutdown, (long)FD, (long)SHUT_WR));
 	CALL(710, 0, syscall(SYS_dup, (long)FD));
+	CALL(711, 0, syscall(SYS_dup2, (long)FD, 711L));
+	CALL(712, 0, syscall(SYS_dup3, (long)FD, 712L, 0L));
 	CALL(710, 0, syscall(SYS_fcntl, (long)FD, (long)F_DUPFD, 0L));
 	CALL(0, 0, syscall(SYS_close, (long)FD));
 	CALL(0, 0, syscall(SYS_close_range, 3L, ~0L, 0L));
@@ -251,7 +395,8 @@ static void system_calls_are_told_by_number(void **state)
 	     "received 700 [8 16] flags 0 = 8\nreceived 700 [] flags 0 = -1\n"
 	     "send 700 [32] flags 0\nsend 700 [8 16] flags 0\nsend 700 [34] flags 16384\nsend 700 [8 16] flags 0\n"
 	     "opened 701 1\naccepted 700 701 family 2 len 16\nconnecting 700 family 2 len 16 = -1 error 115\n"
-	     "listening 700\nduplicated 700 710\nduplicated 700 710\nclosing 700\nclosing 3 to 4294967295\nuring\n");
+	     "listening 700\nbound 700\nshutdown 700 1\nduplicated 700 710\nduplicated 700 711\nduplicated 700 712\n"
+	     "duplicated 700 710\nclosing 700\nclosing 3 to 4294967295\nuring\n");
 }
 
 static void an_edited_system_call_sends_a_message(void **state)
@@ -309,12 +454,17 @@ int main(void)
 		T(a_read_of_any_form_is_told),
 		T(a_failed_read_is_told_and_keeps_errno),
 		T(the_engine_decides_what_a_read_returns),
+		T(a_vector_at_the_position_is_a_read_or_a_write),
+		T(other_names_of_a_function_are_hooked_too),
 		T(an_unwatched_descriptor_passes_untold),
 		T(a_send_of_any_form_is_handed_over),
 		T(an_edited_send_keeps_flags_address_and_control),
 		T(sendmmsg_stops_at_the_first_short_message),
 		T(sendmmsg_tells_an_error_only_when_nothing_went_out),
 		T(bytes_moved_in_the_kernel_are_counted),
+		T(system_calls_that_make_descriptors_are_told),
+		T(system_calls_that_wait_are_framed),
+		T(system_calls_that_move_many_bytes_are_told),
 		T(system_calls_are_told_by_number),
 		T(an_edited_system_call_sends_a_message),
 		T(any_other_system_call_passes_with_all_its_arguments),

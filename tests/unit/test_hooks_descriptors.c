@@ -85,6 +85,8 @@ static void connections_begin(void **state)
 	/* An inherited listener is not known, its connections are told nevertheless. */
 	CALL(OTHER, 0, accept4(OTHER, NULL, NULL, 0));
 	CALL(0, 0, bind(FD, peer_addr, 16));
+	CALL(0, 0, bind(OTHER, peer_addr, 16));
+	CALL(-1, EADDRINUSE, bind(FD, peer_addr, 16));
 	CALL(0, 0, listen(OTHER, 5));
 	CALL(-1, EADDRINUSE, listen(FD, 5));
 	CALL(-1, EINPROGRESS, connect(FD, peer_addr, 16));
@@ -95,6 +97,7 @@ static void connections_begin(void **state)
 	     "accepted 700 701 family -1 len 0\n"
 	     "accepted 700 701 family 2 len 28\n"
 	     "accepted 701 701 family -1 len 0\n"
+	     "bound 700\n"
 	     "listening 701\n"
 	     "connecting 700 family 2 len 16 = -1 error 115\n"
 	     "connecting 700 family 2 len 16 = 0 error 0\n"

@@ -243,6 +243,24 @@ static void exec_takes_the_changed_environment(void **state)
 	assert_ptr_equal(seen.envp, changed);
 }
 
+static void exec_by_number_takes_the_environment(void **state)
+{
+	(void)state;
+	FAKE(syscall);
+	CALL(-1, ENOENT, syscall(SYS_execve, "/p", arguments, given));
+	assert_ptr_equal(fake.arg[3], given);
+	answers.environment = changed;
+	CALL(-1, ENOENT, syscall(SYS_execve, "/p", arguments, given));
+	assert_int_equal(fake.arg[0], SYS_execve);
+	assert_ptr_equal(fake.arg[2], arguments);
+	assert_ptr_equal(fake.arg[3], changed);
+	CALL(-1, ENOENT, syscall(SYS_execveat, (long)FD, "p", arguments, given, (long)AT_EMPTY_PATH));
+	assert_int_equal(fake.arg[0], SYS_execveat);
+	assert_int_equal(fake.arg[1], FD);
+	assert_ptr_equal(fake.arg[4], changed);
+	assert_int_equal(fake.arg[5], AT_EMPTY_PATH);
+}
+
 static void the_scratch_fits_the_environment(void **state)
 {
 	static char *many[600];
@@ -324,7 +342,7 @@ static void sandboxes_are_told(void **state)
 	CALL(0, 0, syscall(SYS_prctl, (long)PR_SET_SECCOMP, (long)SECCOMP_MODE_FILTER, buf));
 	CALL(0, 0, syscall(SYS_prctl, (long)PR_SET_NAME, buf));
 	CALL(-1, EPERM, syscall(SYS_setuid, 5L));
-	TOLD("changing 2\nchanged 2\nchanging 2\nchanging 2\nchanged 2\nchanging 2\nchanging 5\nchanged 5\n"
+	TOLD("changing 2\nchanged 2\nchanging 4\nchanging 2\nchanged 2\nchanging 4\nchanging 5\nchanged 5\n"
 	     "changing 2\nchanged 2\nchanging 1\n");
 }
 
@@ -377,6 +395,7 @@ int main(void)
 		T(a_package_comes_back_when_there_is_no_thread),
 		T(exec_is_what_the_program_called_when_nothing_changes),
 		T(exec_takes_the_changed_environment),
+		T(exec_by_number_takes_the_environment),
 		T(the_scratch_fits_the_environment),
 		T(an_absent_environment_stays_absent),
 		T(exits_are_told_before),

@@ -122,6 +122,94 @@ static void a_wake_up_could_be_it(void **state)
 	hook_close(event);
 }
 
+/* Watched edge-triggered it need not be read: the event is all there is to see. */
+static const struct record *after_events_of(uint32_t watched, int op, uint64_t waker_data)
+{
+	struct link a = hook_accept(), out = idle_connection();
+	struct epoll_event waker = {.events = watched, .data.u64 = waker_data}, connection = {.events = EPOLLIN, .data.u64 = 8};
+	struct epoll_event events[2] = {{.events = EPOLLIN, .data.u64 = 8}, {.events = EPOLLIN, .data.u64 = 7}};
+	int event = eventfd(1, EFD_NONBLOCK), epfd = hook_epoll();
+	const struct record *r;
+
+	no_thread_rule();
+	engine_opened(event, FD_EVENT);
+	engine_epoll_changed(epfd, EPOLL_CTL_ADD, event, &waker);
+	engine_epoll_changed(epfd, EPOLL_CTL_ADD, a.ours, &connection);
+	if (op == EPOLL_CTL_DEL)
+		engine_epoll_changed(epfd, op, event, NULL);
+	engine_waiting_at_most(-1);
+	(void)engine_wait_begin(epfd, 2);
+	engine_wait_end(epfd, events, 2);
+	serve_begin(&a, REQUEST);
+	r = call(&out, REQUEST);
+	end_one(&a, &out);
+	hook_close(event);
+	hook_close(epfd);
+	return r;
+}
+
+static void an_edge_triggered_wake_up_could_be_it(void **state)
+{
+	(void)state;
+	assert_no_parent(after_events_of(EPOLLIN | EPOLLET, 0, 7), EVIDENCE_AMBIGUOUS, 1);
+}
+
+static void one_that_was_not_at_work_could_not(void **state)
+{
+	(void)state;
+	assert_int_equal(after_events_of(EPOLLIN | EPOLLET, 0, 9)->evidence, EVIDENCE_STIMULUS);
+	/* Level-triggered it has to be read, and has not been. */
+	assert_int_equal(after_events_of(EPOLLIN, 0, 7)->evidence, EVIDENCE_STIMULUS);
+	/* No longer watched, it is nothing; the number may be anybody's. */
+	assert_int_equal(after_events_of(EPOLLIN | EPOLLET, EPOLL_CTL_DEL, 7)->evidence, EVIDENCE_STIMULUS);
+	/* Its data are another descriptor's now. */
+	assert_int_equal(after_events_of(EPOLLIN | EPOLLET, 0, 8)->evidence, EVIDENCE_STIMULUS);
+}
+
+/* More wakers than are remembered: each event may be one of theirs. */
+static void too_many_wakers_could_be_it(void **state)
+{
+	struct link a = hook_accept(), out = idle_connection();
+	struct epoll_event other = {.events = EPOLLIN, .data.u64 = 99};
+	int wakers[LOOP_WAKERS + 1], epfd = hook_epoll();
+
+	(void)state;
+	no_thread_rule();
+	for (unsigned i = 0; i <= LOOP_WAKERS; i++) {
+		struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = i};
+
+		wakers[i] = eventfd(0, EFD_NONBLOCK);
+		engine_opened(wakers[i], FD_EVENT);
+		engine_epoll_changed(epfd, EPOLL_CTL_ADD, wakers[i], &event);
+	}
+	engine_waiting_at_most(-1);
+	(void)engine_wait_begin(epfd, 2);
+	engine_wait_end(epfd, &other, 1);
+	serve_begin(&a, REQUEST);
+	assert_no_parent(call(&out, REQUEST), EVIDENCE_AMBIGUOUS, 1);
+	end_one(&a, &out);
+	for (unsigned i = 0; i <= LOOP_WAKERS; i++)
+		hook_close(wakers[i]);
+	hook_close(epfd);
+}
+
+/* What it is shows when it is first used: inherited over exec, or made by a system call that we did not see. */
+static void an_unknown_epoll_descriptor_becomes_a_loop(void **state)
+{
+	struct link a = hook_accept(), out = idle_connection();
+	struct epoll_event event = {.events = EPOLLIN};
+	int epfd = epoll_create1(EPOLL_CLOEXEC);
+
+	(void)state;
+	no_thread_rule();
+	engine_epoll_changed(epfd, EPOLL_CTL_ADD, a.ours, &event);
+	hook_waited(epfd, -1, 1);
+	serve_begin(&a, REQUEST);
+	assert_int_equal(call(&out, REQUEST)->evidence, EVIDENCE_STIMULUS);
+	end_one(&a, &out);
+	hook_close(epfd);
+}
+
 static const struct record *after_wait_of(int timeout_ms)
 {
 	struct link a = hook_accept(), out = idle_connection();
@@ -287,6 +375,10 @@ int main(void)
 		TEST(a_parked_request_could_be_it, up),
 		TEST(a_waiting_request_could_not, up),
 		TEST(a_wake_up_could_be_it, up),
+		TEST(an_edge_triggered_wake_up_could_be_it, up),
+		TEST(one_that_was_not_at_work_could_not, up),
+		TEST(too_many_wakers_could_be_it, up),
+		TEST(an_unknown_epoll_descriptor_becomes_a_loop, up),
 		TEST(a_timer_that_is_due_could_be_it, up),
 		TEST(a_timer_far_away_could_not, up),
 		TEST(a_look_keeps_the_window_open, up),
