@@ -73,10 +73,22 @@ EXPORT int listen(int fd, int backlog)
 	return result;
 }
 
+static bool must_wait(int listener)
+{
+	if (!engine_accept_must_wait(listener))
+		return false;
+	errno = EAGAIN;
+	return true;
+}
+
 /* The listener need not be known: it may have been inherited over exec. */
 EXPORT int accept(int listener, __SOCKADDR_ARG peer, socklen_t *restrict peer_len)
 {
 	socklen_t room = peer.__sockaddr__ && peer_len ? *peer_len : 0;
+
+	if (must_wait(listener))
+		return -1;
+
 	int fd = REAL(accept)(listener, peer, peer_len);
 
 	tell_accepted(listener, fd, peer.__sockaddr__, room, peer_len);
@@ -86,6 +98,10 @@ EXPORT int accept(int listener, __SOCKADDR_ARG peer, socklen_t *restrict peer_le
 EXPORT int accept4(int listener, __SOCKADDR_ARG peer, socklen_t *restrict peer_len, int flags)
 {
 	socklen_t room = peer.__sockaddr__ && peer_len ? *peer_len : 0;
+
+	if (must_wait(listener))
+		return -1;
+
 	int fd = REAL(accept4)(listener, peer, peer_len, flags);
 
 	tell_accepted(listener, fd, peer.__sockaddr__, room, peer_len);

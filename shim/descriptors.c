@@ -72,6 +72,7 @@ static void accepted(int fd, const struct sockaddr *peer, socklen_t peer_len)
 
 	/* A thread that takes a new connection before it has answered does not serve one at a time. */
 	t->has_inherited = false;
+	t->has_accepted = true;
 	if (exchange_is_open(t->sync))
 		thread_class_revoke(thread_class_of(t));
 	if (!c)

@@ -33,6 +33,8 @@ static inline bool engine_watches(int fd)
 void engine_opened(int fd, enum fd_kind kind);      /* socket, eventfd, timerfd, epoll, pipe ends; fd < 0: nothing */
 void engine_bound(int fd);                          /* bind() succeeded */
 void engine_listening(int fd);                      /* listen() succeeded: the segment must exist now */
+/* Before accept: true, there is nothing to accept for now (EAGAIN), and the real call is not made. errno is not kept. */
+bool engine_accept_must_wait(int listener);
 void engine_accepted(int listener, int fd, const struct sockaddr *peer, socklen_t peer_len); /* peer may be NULL */
 void engine_connecting(int fd, const struct sockaddr *peer, socklen_t peer_len, int result, int error);
 void engine_paired(int fd_a, int fd_b);             /* socketpair */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shim/loop.h"
 
+#include "shim/accepting.h"
 #include "shim/config.h"
 #include "shim/engine.h"
 #include "shim/exchange.h"
@@ -59,9 +60,14 @@ void loop_isolate(uint32_t slot)
 		atomic_store_explicit(&loop_at(slot)->isolate, ISOLATED_WAITS, memory_order_relaxed);
 }
 
+bool loop_takes_one_event(uint32_t slot)
+{
+	return slot && atomic_load_explicit(&loop_at(slot)->isolate, memory_order_relaxed) > 0;
+}
+
 bool loop_is_isolated(uint32_t slot)
 {
-	return slot && (atomic_load_explicit(&loop_at(slot)->isolate, memory_order_relaxed) > 0 || !is_allowed);
+	return slot && (loop_takes_one_event(slot) || !is_allowed);
 }
 
 void loop_revoke(uint32_t slot, enum evidence rule)
@@ -212,6 +218,7 @@ static void epoll_changed(int epfd, int fd, const struct epoll_event *event)
 		     (kind == FD_EVENT || kind == FD_TIMER || kind == FD_PIPE);
 	uint32_t slot = wakes ? loop_of(epfd) : fdtable_object(fdtable_word(epfd));
 
+	accepting_watched(fd, event ? event->events : 0);
 	if (!slot || (!wakes && !atomic_load_explicit(&loop_at(slot)->has_wakers, memory_order_relaxed)))
 		return;
 	forget_waker(loop_at(slot), fd, event);

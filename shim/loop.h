@@ -44,6 +44,7 @@ void loop_closed(uint32_t slot);     /* its descriptor is gone; freed when nothi
  * a loop that has once become ambiguous would stay so.
  */
 void loop_isolate(uint32_t slot);
+bool loop_takes_one_event(uint32_t slot);
 /* Is it, or (where isolation is switched off) would it be? */
 bool loop_is_isolated(uint32_t slot);
 void loop_revoke(uint32_t slot, enum evidence rule);

@@ -100,6 +100,7 @@ void thread_window_open(struct thread *t, uint32_t loop)
 	w->seq = w->seq == UINT32_MAX ? 1 : w->seq + 1;
 	w->n = 0;
 	w->fresh = false;
+	t->has_accepted = false;
 	w->other = t->wait_timeout_ms == 0 || timer_is_due(t, loop);
 	t->loop = loop;
 	t->expected = HANDLE_NONE;

@@ -37,6 +37,7 @@ struct thread {
 	int wait_timeout_ms;     /* of the wait under way; -1: for ever */
 	uint64_t returned_ns;    /* when the last wait returned; 0: not looked at */
 	uint64_t timer_due_ns;   /* the loop's next timer, as its timeouts tell; 0: not known, UINT64_MAX: there is none */
+	bool has_accepted;       /* a connection, in this window */
 	uint16_t withheld;       /* waits in a row that were answered without asking the kernel */
 	uint32_t poll_loop;      /* the loop that stands for this thread's own poll() or select() */
 	struct window window;

@@ -46,6 +46,12 @@ void engine_listening(int fd)
 	mark(fd, FD_LISTENER);
 }
 
+bool engine_accept_must_wait(int listener)
+{
+	(void)listener;
+	return false;
+}
+
 void engine_accepted(int listener, int fd, const struct sockaddr *peer, socklen_t peer_len)
 {
 	(void)listener, (void)peer, (void)peer_len;

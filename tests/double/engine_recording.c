@@ -66,6 +66,12 @@ void engine_listening(int fd)
 	record("listening %d\n", fd);
 }
 
+bool engine_accept_must_wait(int listener)
+{
+	(void)listener;
+	return answers.accept_must_wait;
+}
+
 void engine_accepted(int listener, int fd, const struct sockaddr *peer, socklen_t peer_len)
 {
 	record("accepted %d %d family %d len %u\n", listener, fd, peer ? peer->sa_family : -1, peer_len);

@@ -13,6 +13,7 @@ extern struct engine_answers {
 	ssize_t received_extra;       /* added to what a read returned, as stamping does */
 	ssize_t send_limit;           /* engine_send() reports at most this many bytes; 0: no limit */
 	bool send_edited;             /* engine_send() goes through edited() with an iovec of its own */
+	bool accept_must_wait;
 	int wait_max_events;          /* what engine_wait_begin() answers; 0: what it was asked */
 	struct thread_package *package; /* what engine_thread_starting() answers */
 	char *const *environment;     /* engine_exec_environment(): NULL means that nothing changes */

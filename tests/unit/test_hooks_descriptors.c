@@ -82,6 +82,13 @@ static void connections_begin(void **state)
 	CALL(OTHER, 0, accept4(FD, peer_addr, &len, SOCK_NONBLOCK));
 	assert_int_equal(fake.arg[3], SOCK_NONBLOCK);
 	CALL(-1, EAGAIN, accept4(FD, peer_addr, &len, 0));
+	answers.accept_must_wait = true;
+	fake.calls = 0;
+	assert_int_equal(accept(FD, peer_addr, &len), -1);
+	assert_int_equal(errno, EAGAIN);
+	assert_int_equal(accept4(FD, peer_addr, &len, 0), -1);
+	assert_int_equal(fake.calls, 0);
+	answers.accept_must_wait = false;
 	/* An inherited listener is not known, its connections are told nevertheless. */
 	CALL(OTHER, 0, accept4(OTHER, NULL, NULL, 0));
 	CALL(0, 0, bind(FD, peer_addr, 16));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who the parent is where no bytes say it: the only stimulus (rule 4), its oracle, isolation; each reason not to answer. */
 #include <stdio.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -355,12 +356,87 @@ static void a_new_loop_waits_for_one_event(void **state)
 	link_close(&a);
 }
 
+static void watch(int epfd, int op, int fd, uint32_t events)
+{
+	struct epoll_event event = {.events = events};
+
+	engine_epoll_changed(epfd, op, fd, op == EPOLL_CTL_DEL ? NULL : &event);
+}
+
+/* A listener watched by the loop of epfd; a connection was just accepted from it. */
+static int accepted_from_listener(int epfd, uint32_t events, int flags, struct link *ret)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | flags, 0);
+
+	engine_opened(fd, FD_SOCKET);
+	engine_listening(fd);
+	watch(epfd, EPOLL_CTL_ADD, fd, events);
+	hook_waited(epfd, -1, 1);
+	assert_false(engine_accept_must_wait(fd));
+	*ret = hook_accept();
+	return fd;
+}
+
+static void a_loop_accepts_one_at_a_time(void **state)
+{
+	int epfd = hook_epoll(), fd;
+	struct link a;
+
+	(void)state;
+	fd = accepted_from_listener(epfd, EPOLLIN, SOCK_NONBLOCK, &a);
+	assert_true(engine_accept_must_wait(fd));
+	assert_false(engine_accept_must_wait(fd)); /* it insists */
+	link_close(&a);
+	a = hook_accept();
+	hook_waited(epfd, -1, 1);
+	assert_false(engine_accept_must_wait(fd));
+	link_close(&a);
+	a = hook_accept();
+	watch(epfd, EPOLL_CTL_DEL, fd, 0);
+	assert_false(engine_accept_must_wait(fd));
+	link_close(&a);
+	hook_close(fd);
+}
+
+/* Whoever would not be told again must get all there is. */
+static void accepts_are_not_withheld(uint32_t events, int flags)
+{
+	struct link a;
+	int fd = accepted_from_listener(hook_epoll(), events, flags, &a);
+
+	assert_false(engine_accept_must_wait(fd));
+	link_close(&a);
+	hook_close(fd);
+}
+
+static void who_is_told_of_changes_only_accepts_all(void **state)
+{
+	struct link a;
+	int fd, epfd = hook_epoll();
+
+	(void)state;
+	accepts_are_not_withheld(EPOLLIN | EPOLLET, SOCK_NONBLOCK);
+	accepts_are_not_withheld(EPOLLIN | EPOLLONESHOT, SOCK_NONBLOCK);
+	accepts_are_not_withheld(EPOLLIN, 0);
+	accepts_are_not_withheld(0, SOCK_NONBLOCK);
+	/* Once by changes: for good. */
+	fd = accepted_from_listener(epfd, EPOLLIN | EPOLLET, SOCK_NONBLOCK, &a);
+	watch(epfd, EPOLL_CTL_MOD, fd, EPOLLIN);
+	assert_false(engine_accept_must_wait(fd));
+	link_close(&a);
+	hook_close(fd);
+	/* What the inner one of two loops sees by level, the outer may not. */
+	watch(epfd, EPOLL_CTL_ADD, hook_epoll(), EPOLLIN | EPOLLET);
+	accepts_are_not_withheld(EPOLLIN, SOCK_NONBLOCK);
+}
+
 static void isolation_can_be_switched_off(void **state)
 {
 	int epfd = hook_epoll();
 
 	(void)state;
 	assert_int_equal(engine_wait_begin(epfd, 64), 64);
+	accepts_are_not_withheld(EPOLLIN, SOCK_NONBLOCK);
 	of_two_stimuli_neither_is(state);
 	assert_int_equal(engine_wait_begin(epfd, 64), 64);
 }
@@ -387,6 +463,8 @@ int main(void)
 		TEST(an_answer_confirms_the_rule, up),
 		TEST(another_answer_revokes_it, up),
 		TEST(a_new_loop_waits_for_one_event, up),
+		TEST(a_loop_accepts_one_at_a_time, up),
+		TEST(who_is_told_of_changes_only_accepts_all, up),
 		TEST(isolation_can_be_switched_off, up_not_isolated),
 	};
 
