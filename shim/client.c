@@ -73,8 +73,8 @@ static bool may_edit(const struct conn *c, const struct http1_head *head, const 
 
 	if (d->keep_head || head->signs_context || head->n_fields > MAX_FIELDS_EDITED)
 		return false;
-	if (head->kept[HTTP1_HOST].p)
-		http_split_host(head->kept[HTTP1_HOST], &host, &port);
+	if (http1_kept(head, HTTP1_HOST).p)
+		http_split_host(http1_kept(head, HTTP1_HOST), &host, &port);
 	return filter_propagates_to(host, &c->peer);
 }
 

@@ -144,7 +144,7 @@ uint32_t forwarder_content_hash(const struct http1_head *head)
 {
 	uint32_t h = hash_bytes(hash_bytes(2166136261u, head->method, false) * 31u, head->target, false);
 
-	h = hash_bytes(h * 31u, head->kept[HTTP1_HOST], true);
+	h = hash_bytes(h * 31u, http1_kept(head, HTTP1_HOST), true);
 	return h ? h : 1;
 }
 

@@ -291,8 +291,8 @@ static struct slice forwarded_value(const struct http1_head *head, const char *n
 	struct slice value = SLICE_NONE;
 
 	if (head->n_kept[HTTP1_FORWARDED])
-		value = forwarded(head->kept[HTTP1_FORWARDED], name);
-	return value.p ? value : first_of_list(head->kept[older]);
+		value = forwarded(http1_kept(head, HTTP1_FORWARDED), name);
+	return value.p ? value : first_of_list(http1_kept(head, older));
 }
 
 /* Most requests have neither. */
@@ -334,11 +334,11 @@ static void add_server_address(struct exchange *e, struct conn *c, const struct 
 	uint16_t port = 0;
 
 	if (!authority.p)
-		authority = target->authority.p ? target->authority : head->kept[HTTP1_HOST];
+		authority = target->authority.p ? target->authority : http1_kept(head, HTTP1_HOST);
 	if (authority.p && authority.len > 0) {
 		http_split_host(authority, &host, &port);
 		span_string(e, ATTR_SERVER_ADDRESS, host);
-		if (!port && !head->kept[HTTP1_FORWARDED].p && !head->kept[HTTP1_X_FORWARDED_HOST].p)
+		if (!port && !http1_kept(head, HTTP1_FORWARDED).p && !http1_kept(head, HTTP1_X_FORWARDED_HOST).p)
 			port = conn_local(c)->port;
 	} else {
 		size_t n = endpoint_text(conn_local(c), text);
@@ -368,7 +368,7 @@ void http_describe_server(struct exchange *e, struct conn *c, const struct http1
 	add_client_address(e, c, head);
 	add_peer(e, c);
 	add_version(e, head);
-	span_string(e, ATTR_USER_AGENT_ORIGINAL, head->kept[HTTP1_USER_AGENT]);
+	span_string(e, ATTR_USER_AGENT_ORIGINAL, http1_kept(head, HTTP1_USER_AGENT));
 	add_captured(e, head, true);
 }
 
@@ -399,7 +399,7 @@ void http_describe_client(struct exchange *e, struct conn *c, const struct http1
 	add_method(e, head, SLICE_NONE);
 	authority = e->method == METHOD_CONNECT ? head->target
 		    : target.authority.p	? target.authority
-						: head->kept[HTTP1_HOST];
+						: http1_kept(head, HTTP1_HOST);
 	if (!authority.p || authority.len == 0)
 		authority = address_in_url(conn_peer(c), text);
 	http_split_host(authority, &host, &port);

@@ -52,7 +52,7 @@ bool propagation_traceparent(const struct http1_head *head, struct context *ret)
 {
 	struct trace_parent p;
 
-	if (head->n_kept[HTTP1_TRACEPARENT] != 1 || !traceparent_parse(head->kept[HTTP1_TRACEPARENT], &p))
+	if (head->n_kept[HTTP1_TRACEPARENT] != 1 || !traceparent_parse(http1_kept(head, HTTP1_TRACEPARENT), &p))
 		return false;
 	adopt(ret, &p);
 	return true;
@@ -63,12 +63,12 @@ static bool extract_b3(const struct http1_head *head, struct context *ret)
 	struct trace_parent p = {0};
 	bool only_state = false;
 
-	if (head->kept[HTTP1_B3].p && b3_parse(head->kept[HTTP1_B3], &p, &only_state) && !only_state) {
+	if (http1_kept(head, HTTP1_B3).p && b3_parse(http1_kept(head, HTTP1_B3), &p, &only_state) && !only_state) {
 		adopt(ret, &p);
 		return true;
 	}
-	if (!b3_parse_multi(head->kept[HTTP1_X_B3_TRACEID], head->kept[HTTP1_X_B3_SPANID],
-			    head->kept[HTTP1_X_B3_SAMPLED], head->kept[HTTP1_X_B3_FLAGS], &p))
+	if (!b3_parse_multi(http1_kept(head, HTTP1_X_B3_TRACEID), http1_kept(head, HTTP1_X_B3_SPANID),
+			    http1_kept(head, HTTP1_X_B3_SAMPLED), http1_kept(head, HTTP1_X_B3_FLAGS), &p))
 		return false;
 	adopt(ret, &p);
 	return true;
@@ -83,7 +83,7 @@ bool propagation_extract(const struct http1_head *head, struct context *ret)
 
 void propagation_keep(struct exchange *e, const struct http1_head *head)
 {
-	struct slice state = head->kept[HTTP1_TRACESTATE], baggage = head->kept[HTTP1_BAGGAGE];
+	struct slice state = http1_kept(head, HTTP1_TRACESTATE), baggage = http1_kept(head, HTTP1_BAGGAGE);
 
 	/* A tracestate means nothing without its traceparent; several fields would have to be joined: left to the program. */
 	if (propagation_has(PROPAGATE_TRACECONTEXT) && state.p && state.len > 0 && state.len <= sizeof(e->tracestate) &&
@@ -117,7 +117,7 @@ static void put(struct editor *ed, const void *bytes, size_t len)
 /* Replace the value of a field that is there. */
 static void replace(struct editor *ed, enum http1_field field, const uint8_t *value, uint32_t len)
 {
-	struct slice old = ed->head->kept[field];
+	struct slice old = http1_kept(ed->head, field);
 	uint8_t *at = ed->text + ed->used;
 
 	if (ed->head->n_kept[field] != 1 || ed->n >= EDITS_MAX - 1 || ed->used + len > EDIT_TEXT_MAX)
@@ -199,11 +199,11 @@ unsigned propagation_edits(const struct exchange *e, const struct http1_head *he
 	uint32_t begin;
 
 	for (unsigned i = 0; i < n_lines; i++)
-		if (lines[i].replaces && head->kept[lines[i].field].p)
+		if (lines[i].replaces && http1_kept(head, lines[i].field).p)
 			replace(&ed, lines[i].field, lines[i].value, lines[i].len);
 	begin = ed.used;
 	for (unsigned i = 0; i < n_lines; i++)
-		if (!head->kept[lines[i].field].p)
+		if (!http1_kept(head, lines[i].field).p)
 			add_line(&ed, &lines[i]);
 	if (ed.used > begin)
 		edits[ed.n++] = (struct edit){(uint32_t)head->blank, 0, text + begin, ed.used - begin};

@@ -48,7 +48,7 @@ struct reading {
 
 static void rewrite_in_place(struct reading *r, struct exchange *e, const struct http1_event *ev)
 {
-	struct slice value = ev->head.kept[HTTP1_TRACEPARENT];
+	struct slice value = http1_kept(&ev->head, HTTP1_TRACEPARENT);
 	size_t from_end = ev->head.whole.len - (size_t)(value.p - ev->head.whole.p), end = r->base + ev->used;
 	uint8_t text[TRACEPARENT_LEN];
 

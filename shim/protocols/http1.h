@@ -36,8 +36,6 @@ enum http1_field {
 	HTTP1_X_FORWARDED_FOR,
 	HTTP1_X_FORWARDED_PROTO,
 	HTTP1_X_FORWARDED_HOST,
-	HTTP1_AUTHORIZATION,   /* looked at only for the names of signed headers */
-	HTTP1_SIGNATURE_INPUT, /* RFC 9421 */
 	HTTP1_N_KEPT
 };
 
@@ -49,16 +47,19 @@ struct http1_head {
 	struct slice whole;          /* start line to blank line, both included */
 	size_t blank;                /* offset in whole of the blank line: where a field may be inserted */
 	uint16_t n_fields;
-	struct slice kept[HTTP1_N_KEPT];  /* values without surrounding blanks; .p NULL: absent */
 	uint8_t n_kept[HTTP1_N_KEPT];     /* how often each occurred (saturates) */
+	struct slice kept_values[HTTP1_N_KEPT]; /* of those that occurred: ask http1_kept() */
 	int64_t content_length;      /* -1: none */
 	bool chunked;                /* Transfer-Encoding ends in chunked */
-	bool connection_close, connection_keep_alive, connection_upgrade;
-	bool upgrade;                /* an Upgrade field is present */
-	bool expect_continue;
-	bool signs_context;          /* Authorization (SigV4 SignedHeaders) or Signature-Input names one of
+	bool signs_context;          /* Authorization (SigV4 SignedHeaders) or Signature-Input (RFC 9421) names one of
 					traceparent, tracestate, baggage, b3, x-b3-*: the head must not be edited */
 };
+
+/* The value without surrounding blanks; .p NULL: absent. */
+static inline struct slice http1_kept(const struct http1_head *head, enum http1_field field)
+{
+	return head->n_kept[field] ? head->kept_values[field] : SLICE_NONE;
+}
 
 /* How the body of a message is delimited, and how far we are in it. */
 enum http1_framing { HTTP1_NO_BODY, HTTP1_LENGTH, HTTP1_CHUNKED, HTTP1_UNTIL_CLOSE, HTTP1_TUNNEL };

@@ -6,112 +6,11 @@
 #include "shim/protocols/http1.h"
 
 #include <errno.h>
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
+
+#include "shim/protocols/http1_scan.h"
 
 #define METHOD_MAX 32
 #define CONTENT_LENGTH_DIGITS 18
-
-/* Called once or twice for each line of each head. */
-#define INLINE static inline __attribute__((always_inline))
-
-static bool is_control(uint8_t c)
-{
-	return (c < 0x20 && c != '\t') || c == 0x7f;
-}
-
-static bool is_blank(uint8_t c)
-{
-	return c == ' ' || c == '\t';
-}
-
-/* The bytes to parse. From last on, 16 cannot be loaded but as the end of the text; where all is shorter, it is start. */
-struct text {
-	const uint8_t *start, *end, *last;
-};
-
-static inline struct text text_of(struct slice s)
-{
-	return (struct text){s.p, s.p + s.len, s.len >= 16 ? s.p + s.len - 15 : s.p};
-}
-
-#ifdef __SSE2__
-/* The sign bit of each byte that is below limit (0x21 at most) or above 0x7e: all that is special, and little that
- * is not. */
-static inline __m128i suspects(__m128i v, char limit)
-{
-	__m128i one_more = _mm_add_epi8(v, _mm_set1_epi8(1)); /* as signed, 0x7f and above are now below all others */
-
-	return _mm_subs_epi8(one_more, _mm_set1_epi8((char)(limit + 1)));
-}
-
-static inline unsigned sign_bits(__m128i v)
-{
-	return (unsigned)_mm_movemask_epi8(v);
-}
-
-static inline __m128i load(const uint8_t *p)
-{
-	return _mm_loadu_si128((const __m128i *)(const void *)p);
-}
-#endif
-
-static inline bool is_special(uint8_t c, bool with_blanks)
-{
-	return c == '\r' || is_control(c) || (with_blanks && is_blank(c)); /* the one that is most likely first */
-}
-
-/* The first control character (with_blanks: or blank) from p on, or the end. Tab is a blank. */
-INLINE const uint8_t *find_special(const uint8_t *p, struct text t, bool with_blanks)
-{
-#ifdef __SSE2__
-	char limit = with_blanks ? 0x21 : 0x20;
-	unsigned mask;
-
-	for (; p < t.last; p += 16) {
-		for (mask = sign_bits(suspects(load(p), limit)); mask; mask &= mask - 1)
-			if (is_special(p[__builtin_ctz(mask)], with_blanks))
-				return p + __builtin_ctz(mask);
-	}
-	if (t.last != t.start && p < t.end) {
-		mask = sign_bits(suspects(load(t.end - 16), limit)) >> (16 - (t.end - p));
-		for (; mask; mask &= mask - 1)
-			if (is_special(p[__builtin_ctz(mask)], with_blanks))
-				return p + __builtin_ctz(mask);
-		return t.end;
-	}
-#endif
-	while (p < t.end && !is_special(*p, with_blanks))
-		p++;
-	return p;
-}
-
-/* stop is what find_special() found. 0: the input ends before the line does; -EPROTO: a control character within. */
-INLINE int end_line(const uint8_t *stop, const uint8_t *end, const uint8_t **ret_next)
-{
-	if (end - stop >= 2 && stop[0] == '\r' && stop[1] == '\n') {
-		*ret_next = stop + 2;
-		return 1;
-	}
-	if (stop == end || (*stop == '\r' && stop + 1 == end))
-		return 0;
-	if (*stop == '\r')
-		stop++;
-	if (*stop != '\n')
-		return -EPROTO;
-	*ret_next = stop + 1;
-	return 1;
-}
-
-/* A line and where the next one begins. As end_line(). */
-INLINE int take_line(const uint8_t **cursor, struct text t, struct slice *ret)
-{
-	const uint8_t *stop = find_special(*cursor, t, false);
-
-	*ret = slice(*cursor, (size_t)(stop - *cursor));
-	return end_line(stop, t.end, cursor);
-}
 
 /* ---- start lines ---- */
 
@@ -126,23 +25,24 @@ static bool take_version(const uint8_t *p, uint8_t *ret_minor)
 
 static bool is_token_char(uint8_t c)
 {
-	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
 	       (c > ' ' && c < 0x7f && !memchr("\"(),/:;<=>?@[\\]{}", c, 17));
 }
 
-static bool parse_request_line(struct slice line, struct http1_head *ret)
+static bool parse_request_line(struct slice line, struct text t, struct http1_head *ret)
 {
 	size_t method = 0;
 
-	while (method < line.len && method <= METHOD_MAX && is_token_char(line.p[method]))
+	while (method < line.len && line.p[method] >= 'A' && line.p[method] <= 'Z')
 		method++;
+	while (method < line.len && method <= METHOD_MAX && is_token_char(line.p[method]))
+		method++; /* there are others, which nobody has seen */
 	if (method == 0 || method > METHOD_MAX || line.len < method + 11 || line.p[method] != ' ' ||
 	    line.p[line.len - 9] != ' ' || !take_version(line.p + line.len - 8, &ret->minor))
 		return false;
 	ret->method = slice(line.p, method);
 	ret->target = slice(line.p + method + 1, line.len - method - 10);
-	/* No blank in the target: the first one is the one after it. */
-	return find_special(ret->target.p, text_of(line), true) == line.p + line.len - 9;
+	return !scan_has_blank(ret->target, t);
 }
 
 static bool is_digit(uint8_t c)
@@ -192,29 +92,6 @@ INLINE bool name_is(const uint8_t *name, const char *text, size_t len)
 }
 
 #define IS(literal) name_is(name.p, literal, sizeof(literal) - 1)
-/* A field's name, which a colon ends. 0: there is none, or a blank, control character or byte above 126 stands in
- * it. */
-INLINE size_t name_length(const uint8_t *p, struct text t)
-{
-	const uint8_t *start = p;
-
-#ifdef __SSE2__
-	if (p < t.last) {
-		__m128i v = load(p);
-		unsigned mask = sign_bits(_mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8(':')), suspects(v, 0x21)));
-
-		if (mask) {
-			size_t n = (size_t)__builtin_ctz(mask);
-
-			return p[n] == ':' ? n : 0;
-		}
-		p += 16;
-	}
-#endif
-	while (p < t.end && *p > ' ' && *p < 0x7f && *p != ':')
-		p++;
-	return p < t.end && *p == ':' ? (size_t)(p - start) : 0;
-}
 
 /* Without surrounding blanks. There are no other control characters in a line. */
 INLINE struct slice trimmed(const uint8_t *p, const uint8_t *end)
@@ -270,20 +147,6 @@ static bool parse_transfer_encoding(struct http1_head *head, bool *coded, struct
 	return true;
 }
 
-static void parse_connection(struct http1_head *head, struct slice list)
-{
-	struct slice name;
-
-	while (next_element(&list, &name)) {
-		if (name.len == 10)
-			head->connection_keep_alive |= IS("keep-alive");
-		else if (name.len == 5)
-			head->connection_close |= IS("close");
-		else if (name.len == 7)
-			head->connection_upgrade |= IS("upgrade");
-	}
-}
-
 /* One of the fields that we would add or change. */
 static bool is_context_name(struct slice word)
 {
@@ -317,9 +180,15 @@ static bool signs_nothing(struct slice credentials)
 INLINE void keep(struct http1_head *head, enum http1_field field, struct slice value)
 {
 	if (head->n_kept[field] == 0)
-		head->kept[field] = trimmed(value.p, value.p + value.len);
+		head->kept_values[field] = trimmed(value.p, value.p + value.len);
 	if (head->n_kept[field] < UINT8_MAX)
 		head->n_kept[field]++;
+}
+
+static void take_authorization(struct http1_head *head, struct slice value)
+{
+	value = trimmed(value.p, value.p + value.len);
+	head->signs_context |= !signs_nothing(value) && names_context(value);
 }
 
 #define KEEP_IF(literal, field)                   \
@@ -328,92 +197,98 @@ INLINE void keep(struct http1_head *head, enum http1_field field, struct slice v
 			keep(head, field, value); \
 	} while (0)
 
-/* Authorization, and the fields that frame and follow the message. False: -EPROTO. */
-static bool take_long_field(struct http1_head *head, bool *coded, struct slice name, struct slice value)
+#define FIRST(letter) (1u << ((letter) & 31))
+
+/*
+ * By the length of a name, the first letters of those that take_field() knows. Most fields are nobody's business, and this
+ * is all that they cost.
+ */
+static const uint32_t asked_for[32] = {
+	[2] = FIRST('b'),
+	[4] = FIRST('h'),
+	[7] = FIRST('b'),
+	[9] = FIRST('f'),
+	[10] = FIRST('t') | FIRST('u') | FIRST('x'),
+	[11] = FIRST('t') | FIRST('x'),
+	[12] = FIRST('x'),
+	[13] = FIRST('a'),
+	[14] = FIRST('c'),
+	[15] = FIRST('s') | FIRST('x'),
+	[16] = FIRST('x'),
+	[17] = FIRST('t') | FIRST('x'),
+};
+
+static inline bool is_asked_for(struct slice name)
 {
-	switch (name.len) {
-	case 11:
-		KEEP_IF("traceparent", HTTP1_TRACEPARENT);
-		KEEP_IF("x-b3-spanid", HTTP1_X_B3_SPANID);
-		return true;
-	case 12:
-		KEEP_IF("x-b3-traceid", HTTP1_X_B3_TRACEID);
-		KEEP_IF("x-b3-sampled", HTTP1_X_B3_SAMPLED);
-		return true;
-	case 13:
-		if (IS("authorization")) {
-			keep(head, HTTP1_AUTHORIZATION, value);
-			value = trimmed(value.p, value.p + value.len);
-			head->signs_context |= !signs_nothing(value) && names_context(value);
-		}
-		return true;
-	case 14:
-		return !IS("content-length") || parse_content_length(head, trimmed(value.p, value.p + value.len));
-	case 15:
-		if (IS("signature-input")) {
-			keep(head, HTTP1_SIGNATURE_INPUT, value);
-			head->signs_context |= names_context(value);
-		}
-		KEEP_IF("x-forwarded-for", HTTP1_X_FORWARDED_FOR);
-		return true;
-	case 16:
-		KEEP_IF("x-forwarded-host", HTTP1_X_FORWARDED_HOST);
-		return true;
-	case 17:
-		KEEP_IF("x-forwarded-proto", HTTP1_X_FORWARDED_PROTO);
-		return !IS("transfer-encoding") || parse_transfer_encoding(head, coded, value);
-	default:
-		return true;
-	}
+	return asked_for[name.len & 31] >> (name.p[0] & 31) & 1;
 }
 
-/* By length, so that fields nobody asks for cost a comparison or two. value has its blanks still. False: -EPROTO. */
+/* value has its blanks still. False: -EPROTO. */
 static bool take_field(struct http1_head *head, bool *coded, struct slice name, struct slice value)
 {
 	switch (name.len) {
 	case 2:
 		KEEP_IF("b3", HTTP1_B3);
-		return true;
+		break;
 	case 4:
 		KEEP_IF("host", HTTP1_HOST);
-		return true;
-	case 6:
-		if (IS("expect")) {
-			value = trimmed(value.p, value.p + value.len);
-			head->expect_continue |= slice_is_nocase(value, "100-continue", 12);
-		}
-		return true;
+		break;
 	case 7:
 		KEEP_IF("baggage", HTTP1_BAGGAGE);
-		head->upgrade |= IS("upgrade");
-		return true;
+		break;
 	case 9:
 		KEEP_IF("forwarded", HTTP1_FORWARDED);
-		return true;
+		break;
 	case 10:
-		if (IS("connection"))
-			parse_connection(head, value);
-		KEEP_IF("tracestate", HTTP1_TRACESTATE);
 		KEEP_IF("user-agent", HTTP1_USER_AGENT);
+		KEEP_IF("tracestate", HTTP1_TRACESTATE);
 		KEEP_IF("x-b3-flags", HTTP1_X_B3_FLAGS);
-		return true;
+		break;
+	case 11:
+		KEEP_IF("traceparent", HTTP1_TRACEPARENT);
+		KEEP_IF("x-b3-spanid", HTTP1_X_B3_SPANID);
+		break;
+	case 12:
+		KEEP_IF("x-b3-traceid", HTTP1_X_B3_TRACEID);
+		KEEP_IF("x-b3-sampled", HTTP1_X_B3_SAMPLED);
+		break;
+	case 13:
+		if (IS("authorization"))
+			take_authorization(head, value);
+		break;
+	case 14:
+		return !IS("content-length") || parse_content_length(head, trimmed(value.p, value.p + value.len));
+	case 15:
+		head->signs_context |= IS("signature-input") && names_context(value);
+		KEEP_IF("x-forwarded-for", HTTP1_X_FORWARDED_FOR);
+		break;
+	case 16:
+		KEEP_IF("x-forwarded-host", HTTP1_X_FORWARDED_HOST);
+		break;
+	case 17:
+		KEEP_IF("x-forwarded-proto", HTTP1_X_FORWARDED_PROTO);
+		return !IS("transfer-encoding") || parse_transfer_encoding(head, coded, value);
 	default:
-		return take_long_field(head, coded, name, value);
+		break;
 	}
+	return true;
 }
 
 /* ---- the head ---- */
 
-static long finish(struct http1_head *ret, bool coded, const uint8_t *start, const uint8_t *blank, const uint8_t *end)
+/* Where no field begins at p: that is to be the blank line. */
+static long finish(struct text t, const uint8_t *p, bool coded, struct http1_head *ret)
 {
-	if (coded && (!ret->chunked || ret->content_length >= 0 || ret->minor == 0))
+	struct line_end line = scan_line(p, t);
+
+	if (!line.next)
+		return scan_problem(line, t);
+	if (line.stop != p || (coded && (!ret->chunked || ret->content_length >= 0 || ret->minor == 0)))
 		return -EPROTO;
-	ret->whole = slice(start, (size_t)(end - start));
-	ret->blank = (size_t)(blank - start);
+	ret->whole = slice(t.start, (size_t)(line.next - t.start));
+	ret->blank = (size_t)(p - t.start);
 	return (long)ret->whole.len;
 }
-
-_Static_assert(HTTP1_N_KEPT % 4 == 0, "cleared by fours");
 
 static void clear(struct http1_head *ret, enum http1_kind kind)
 {
@@ -423,13 +298,9 @@ static void clear(struct http1_head *ret, enum http1_kind kind)
 	ret->method = ret->target = ret->whole = SLICE_NONE;
 	ret->blank = 0;
 	ret->n_fields = 0;
-	/* In pieces that compilers store as vectors: string instructions take long to start. */
-	for (int i = 0; i < HTTP1_N_KEPT; i += 4)
-		memset(&ret->kept[i], 0, 4 * sizeof(ret->kept[0]));
 	memset(ret->n_kept, 0, sizeof(ret->n_kept));
 	ret->content_length = -1;
-	ret->chunked = ret->connection_close = ret->connection_keep_alive = ret->connection_upgrade = false;
-	ret->upgrade = ret->expect_continue = ret->signs_context = false;
+	ret->chunked = ret->signs_context = false;
 }
 
 /*
@@ -438,61 +309,61 @@ static void clear(struct http1_head *ret, enum http1_kind kind)
  */
 static long parse_fields(struct text t, const uint8_t *p, struct http1_head *ret)
 {
-	unsigned n = 0;
+	struct slice name;
 	bool coded = false;
 
-	for (;;) {
-		size_t name = name_length(p, t);
-		const uint8_t *value = p + name + (name > 0), *stop = find_special(value, t, false), *next;
-		int got = end_line(stop, t.end, &next);
+	while (name = slice(p, scan_name(p, t)), name.len > 0) {
+		struct line_end line = scan_line(p + name.len, t);
 
-		if (got <= 0)
-			return got;
-		if (name == 0) {
-			ret->n_fields = (uint16_t)n;
-			return stop == p ? finish(ret, coded, t.start, p, next) : -EPROTO;
-		}
-		if (++n > HTTP1_MAX_FIELDS ||
-		    !take_field(ret, &coded, slice(p, name), slice(value, (size_t)(stop - value))))
+		if (!line.next)
+			return scan_problem(line, t);
+		if (++ret->n_fields > HTTP1_MAX_FIELDS)
 			return -EPROTO;
-		p = next;
+		p += name.len + 1;
+		if (is_asked_for(name) && !take_field(ret, &coded, name, slice(p, (size_t)(line.stop - p))))
+			return -EPROTO;
+		p = line.next;
 	}
+	return finish(t, p, coded, ret);
+}
+
+static long parse_text(struct text t, struct http1_head *ret)
+{
+	struct line_end line = scan_line(t.start, t);
+	struct slice start = slice(t.start, (size_t)(line.stop - t.start));
+
+	if (!line.next)
+		return scan_problem(line, t);
+	if (!(ret->kind == HTTP1_REQUEST ? parse_request_line(start, t, ret) : parse_status_line(start, ret)))
+		return -EPROTO;
+	return parse_fields(t, line.next, ret);
 }
 
 long http1_parse_head(struct slice in, enum http1_kind kind, struct http1_head *ret)
 {
 	struct text t = text_of(slice(in.p, in.len < HTTP1_MAX_HEAD ? in.len : HTTP1_MAX_HEAD));
-	const uint8_t *p = in.p;
-	struct slice line;
 	long len;
 
 	clear(ret, kind);
-	len = take_line(&p, t, &line);
-	if (len > 0) {
-		if (!(kind == HTTP1_REQUEST ? parse_request_line(line, ret) : parse_status_line(line, ret)))
-			return -EPROTO;
-		len = parse_fields(t, p, ret);
-	}
+	len = parse_text(t, ret);
 	return len == 0 && in.len >= HTTP1_MAX_HEAD ? -EPROTO : len;
 }
 
+/* The head has been parsed: a line ends at its LF, and a name at the first colon. */
 bool http1_next_field(const struct http1_head *head, size_t *cursor, struct slice *ret_name, struct slice *ret_value)
 {
-	struct text t = text_of(slice(head->whole.p, head->blank));
-	const uint8_t *p = t.start + *cursor;
-	struct slice line;
-	size_t name;
+	const uint8_t *p = head->whole.p, *blank = p + head->blank, *stop, *colon;
 
-	if (*cursor == 0 && take_line(&p, t, &line) <= 0)
-		return false; /* the start line */
-	if (p >= t.end || take_line(&p, t, &line) <= 0)
+	if (*cursor == 0)
+		*cursor = (size_t)((const uint8_t *)memchr(p, '\n', head->whole.len) + 1 - p);
+	p += *cursor;
+	if (p >= blank)
 		return false;
-	*cursor = (size_t)(p - t.start);
-	name = name_length(line.p, text_of(line));
-	if (name == 0)
-		return false;
-	*ret_name = slice(line.p, name);
-	*ret_value = trimmed(line.p + name + 1, line.p + line.len);
+	stop = memchr(p, '\n', (size_t)(blank - p));
+	colon = memchr(p, ':', (size_t)(stop - p));
+	*cursor = (size_t)(stop + 1 - head->whole.p);
+	*ret_name = slice(p, (size_t)(colon - p));
+	*ret_value = trimmed(colon + 1, stop);
 	return true;
 }
 

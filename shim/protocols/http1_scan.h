@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <errno.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+#include "shim/protocols/bytes.h"
+
+/*
+ * The places in a head that matter: control characters, which end its lines, and the colons behind its names. Vectors
+ * look for suspects: all bytes that are wanted, and a few that are not (tabs, bytes above 126), which are looked at one by one.
+ * Nothing is read beyond the text.
+ */
+
+/* Called for each line of each head. */
+#define INLINE static inline __attribute__((always_inline))
+
+/* What is to be parsed. */
+struct text {
+	const uint8_t *start, *end;
+	const uint8_t *last; /* from here on, 16 bytes cannot be loaded; NULL: not from anywhere */
+};
+
+static inline struct text text_of(struct slice s)
+{
+	return (struct text){s.p, s.p + s.len, s.len >= 16 ? s.p + s.len - 15 : NULL};
+}
+
+#ifdef __SSE2__
+/* A bit for each byte that is below limit (0x21 at most) or above 126. */
+INLINE unsigned scan_suspects(const uint8_t *p, char limit, char also)
+{
+	__m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+	__m128i one_more = _mm_add_epi8(v, _mm_set1_epi8(1)); /* as signed, 0x7f and above are now below all others */
+	__m128i found = _mm_subs_epi8(one_more, _mm_set1_epi8((char)(limit + 1)));
+
+	if (also)
+		found = _mm_or_si128(found, _mm_cmpeq_epi8(v, _mm_set1_epi8(also)));
+	return (unsigned)_mm_movemask_epi8(found);
+}
+#else
+INLINE unsigned scan_suspects(const uint8_t *p, char limit, char also)
+{
+	unsigned found = 0;
+
+	for (int i = 15; i >= 0; i--)
+		found = found << 1 | (p[i] < limit || p[i] > 126 || (also && p[i] == also));
+	return found;
+}
+#endif
+
+INLINE bool is_control(uint8_t c)
+{
+	return (c < 0x20 && c != '\t') || c == 0x7f;
+}
+
+/* The first control character from p on, near the end of the text, or the end. */
+static __attribute__((noinline)) const uint8_t *scan_last(const uint8_t *p, struct text t)
+{
+	if (t.last && p < t.end) {
+		unsigned found = scan_suspects(t.end - 16, 0x20, 0) >> (16 - (t.end - p));
+
+		while (found && !is_control(p[__builtin_ctz(found)]))
+			found &= found - 1;
+		return found ? p + __builtin_ctz(found) : t.end;
+	}
+	while (p < t.end && !is_control(*p))
+		p++;
+	return p;
+}
+
+/* Where a line stops, and where the next one begins. next NULL: it does not stop properly; stop is the end of the text, or has a reason. */
+struct line_end {
+	const uint8_t *stop, *next;
+};
+
+/* at: a line's first control character, or the end of the text. */
+static __attribute__((noinline)) struct line_end scan_line_at(const uint8_t *at, const uint8_t *end)
+{
+	const uint8_t *lf = at < end && *at == '\r' ? at + 1 : at;
+
+	if (lf == end)
+		return (struct line_end){end, NULL};
+	return (struct line_end){at, *lf == '\n' ? lf + 1 : NULL};
+}
+
+/* The end of the line that p lies in. */
+INLINE struct line_end scan_line(const uint8_t *p, struct text t)
+{
+	for (; p < t.last; p += 16) {
+		for (unsigned found = scan_suspects(p, 0x20, 0); found; found &= found - 1) {
+			const uint8_t *at = p + (unsigned)__builtin_ctz(found);
+
+			if (at + 1 < t.end && memcmp(at, "\r\n", 2) == 0)
+				return (struct line_end){at, at + 2};
+			if (is_control(*at))
+				return scan_line_at(at, t.end);
+		}
+	}
+	return scan_line_at(scan_last(p, t), t.end);
+}
+
+/* Why it does not stop. 0: the text ends before; -EPROTO: at a control character. */
+static inline int scan_problem(struct line_end line, struct text t)
+{
+	return line.stop == t.end ? 0 : -EPROTO;
+}
+
+/* A name that is long, or near the end of the text, or none. */
+static __attribute__((noinline)) size_t scan_odd_name(const uint8_t *p, struct text t)
+{
+	const uint8_t *start = p;
+
+	for (; p < t.last; p += 16) {
+		unsigned found = scan_suspects(p, 0x21, ':');
+
+		if (found) {
+			p += __builtin_ctz(found);
+			return *p == ':' ? (size_t)(p - start) : 0;
+		}
+	}
+	while (p < t.end && *p > ' ' && *p < 0x7f && *p != ':')
+		p++;
+	return p < t.end && *p == ':' ? (size_t)(p - start) : 0;
+}
+
+/* The length of a field's name, which a colon ends. 0: there is none, or a blank, control character or byte above 126 stands in it. */
+INLINE size_t scan_name(const uint8_t *p, struct text t)
+{
+	if (p < t.last) {
+		size_t len = (unsigned)__builtin_ctz(scan_suspects(p, 0x21, ':') | 1u << 15);
+
+		if (p[len] == ':')
+			return len;
+	}
+	return scan_odd_name(p, t);
+}
+
+/* Is there a blank, with no control characters about? */
+INLINE bool scan_has_blank(struct slice s, struct text t)
+{
+	const uint8_t *p = s.p, *end = s.p + s.len;
+
+	for (; p < end && p < t.last; p += 16)
+		for (unsigned found = scan_suspects(p, 0x21, 0); found; found &= found - 1)
+			if (p[(unsigned)__builtin_ctz(found)] <= ' ')
+				return p + (unsigned)__builtin_ctz(found) < end;
+	while (p < end && *p > ' ')
+		p++;
+	return p < end;
+}
