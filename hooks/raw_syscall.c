@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <linux/close_range.h>
+#include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <stdint.h>
 #include <sys/syscall.h>
@@ -55,6 +56,30 @@ static long change_identity(long nr, long a, long b, long c, long d, long e, lon
 
 	if (result >= 0 && !strict)
 		engine_identity_changed(change);
+	return result;
+}
+
+/* ---- forks ---- */
+
+static bool is_fork(long nr, long a)
+{
+	return nr == SYS_fork || (nr == SYS_clone && !(a & CLONE_VM)) ||
+	       (nr == SYS_clone3 && !(((const struct clone_args *)a)->flags & CLONE_VM));
+}
+
+/* Then the child does not come back through our frame. */
+static bool has_own_stack(long nr, long a, long b)
+{
+	return (nr == SYS_clone && b) || (nr == SYS_clone3 && ((const struct clone_args *)a)->stack);
+}
+
+static long fork_by_number(long nr, long a, long b, long c, long d, long e)
+{
+	long result = REAL_SYSCALL(nr, a, b, c, d, e, 0);
+	int errno_saved = errno;
+
+	engine_forked(result == 0);
+	errno = errno_saved;
 	return result;
 }
 
@@ -152,6 +177,18 @@ EXPORT long raw_syscall(long nr, long a, long b, long c, long d, long e, long f)
 		break;
 	case SYS_exit_group:
 		engine_exiting();
+		break;
+	case SYS_fork:
+	case SYS_clone:
+	case SYS_clone3:
+		if (!is_fork(nr, a))
+			break;
+		engine_forking();
+		if (has_own_stack(nr, a, b))
+			break;
+		return fork_by_number(nr, a, b, c, d, e);
+	case SYS_exit:
+		engine_thread_exiting();
 		break;
 	case SYS_write:
 	case SYS_writev:

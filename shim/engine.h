@@ -118,6 +118,14 @@ struct exec_scratch {
 char *const *engine_exec_environment(const char *path, char *const *envp, struct exec_scratch *scratch);
 /* Before any exec (posix_spawn is none): this process lets go of what it shares with its parent. */
 void engine_executing(void);
+/*
+ * A fork that pthread_atfork does not show (_Fork, clone without CLONE_VM, by number): before it, and after it in each of the two.
+ * A child that starts on a stack of its own need not tell: it is noticed when it first has something to write.
+ */
+void engine_forking(void);
+void engine_forked(bool in_child);
+/* The calling thread ends by a system call of its own, and the process with it if it is the last. */
+void engine_thread_exiting(void);
 /* _exit, _Exit, quick_exit and the library's destructor: end what is open, flush (bounded). Not in a vfork child. */
 void engine_exiting(void);
 

@@ -9,8 +9,8 @@
 #include "shim/record.h"
 
 /*
- * What belongs to the process as a whole: its segment and helper, what it inherited, how it forks and exits, and what
- * makes the elimination rules blind.
+ * What belongs to the process as a whole: what it inherited, its threads, how it exits, and what makes the elimination
+ * rules blind. Where its spans go is in output.h, how it forks in fork.h.
  */
 
 int process_start(char *const envp[]); /* atfork handlers; TRACEPARENT of the environment */
@@ -23,8 +23,12 @@ bool process_parent(struct context *ret);
 /* Threads of the program's besides the first; when one was made that we cannot follow, there are some for good. */
 void process_thread_created(void);
 void process_thread_ended(void);
+/* The first one left by pthread_exit(): the process ends with its last thread, and that must be none of ours. */
+void process_first_thread_ended(void);
 void process_threads_uncounted(void);
 bool process_has_threads(void);
+/* In a forked child. */
+void process_after_fork(void);
 
 extern _Atomic bool process_sandboxed;
 /*

@@ -20,6 +20,11 @@
 __thread struct thread thread_block __attribute__((tls_model("initial-exec")));
 __thread volatile unsigned guard_depth __attribute__((tls_model("initial-exec")));
 
+/* Its destructor tells of the end of a thread; see prepare_endings(). */
+static pthread_key_t ending;
+static const char of_first_thread; /* a value of it */
+static int (*set_specific)(pthread_key_t key, const void *value);
+
 uint32_t thread_tid(struct thread *t)
 {
 	if (t->tid == 0 && !process_is_sandboxed())
@@ -41,6 +46,7 @@ void thread_after_fork(void)
 
 	t->tid = process_is_sandboxed() ? 0 : (uint32_t)sys_gettid();
 	t->expected = HANDLE_NONE;
+	(void)set_specific(ending, &of_first_thread);
 }
 
 void thread_stimulated(struct thread *t, struct handle who)
@@ -164,14 +170,14 @@ struct thread_package {
 };
 
 static struct pool packages;
-static pthread_key_t ending;
-static int (*set_specific)(pthread_key_t key, const void *value);
 
-/* However the thread ends: by returning, by pthread_exit or by cancellation. */
-static void ended(void *unused)
+/* However the thread ends: by returning, by pthread_exit or by cancellation; the first one by pthread_exit alone. */
+static void ended(void *value)
 {
-	(void)unused;
-	process_thread_ended();
+	if (value == &of_first_thread)
+		process_first_thread_ended();
+	else
+		process_thread_ended();
 	OBSERVE(loop_closed(thread_self()->poll_loop));
 }
 
@@ -185,7 +191,8 @@ static int prepare_endings(void)
 		(int (*)(pthread_key_t *, void (*)(void *)))real_find("pthread_key_create");
 
 	set_specific = (int (*)(pthread_key_t, const void *))real_find("pthread_setspecific");
-	return create && set_specific && create(&ending, ended) == 0 ? 0 : -ENOMEM;
+	return create && set_specific && create(&ending, ended) == 0 && set_specific(ending, &of_first_thread) == 0 ? 0 :
+														    -ENOMEM;
 }
 
 int thread_start(void)

@@ -56,7 +56,8 @@ APP_CFLAGS := -std=gnu11 -D_GNU_SOURCE $(WARN) -Wno-deprecated-declarations -Wno
 	-Wno-unknown-warning-option \
 	-Wno-stringop-overread -Wno-stringop-overflow -Wno-use-after-free -g -O2
 HOOKS_APPS := early_calls early_allocator lookups conditions spawning cancellation small_stacks signal_storm \
-	close_everything variadics errno_probes many_descriptors loading transfers identity endings streams
+	close_everything variadics errno_probes many_descriptors loading transfers identity endings streams \
+	last_thread
 APP_FILES := $(HOOKS_APPS:%=$(APPS)/%) $(APPS)/exceptions $(APPS)/transfers_asan $(APPS)/transfers_fortified \
 	$(addprefix $(APPS)/,libauditor.so libpreloaded.so plugins/libloading_plugin.so)
 
@@ -103,7 +104,7 @@ hooks-apps: $(APP_FILES)
 
 .PHONY: hooks-apps
 
-# Over the inert engine at once; over the real one with INTERSPAN_LIB, which is how "make test" does it.
+# Over the inert engine here, over the real one in integration-test.
 hooks-test: hooks-unit-test hooks-apps $(B)/tests/libhooks-inert.so ## the hooks: unit tests, and programs with and without
 	$(Q)scripts/check-symbols $(B)/tests/libhooks-inert.so shim/real.def $(HOOKS_OBJ) $(B)/shim.o/shim/real.o
 	$(Q)INTERSPAN_LIB=$(B)/tests/libhooks-inert.so INTERSPAN_APPS=$(APPS) python3 -m pytest -q -p no:cacheprovider \

@@ -23,8 +23,9 @@ integration-apps: $(TRUTH_APPS) $(SERVE_APPS)
 integration-harness-test: integration-apps ## the exactness tests' own tests: no shim needed
 	$(Q)$(INTEGRATION_ENV) $(PYTHON) -m pytest -q tests/integration/test_truth.py tests/integration/test_harness.py
 
-integration-test: all integration-apps ## exactness and transparency against real servers
+integration-test: all integration-apps hooks-apps ## exactness and transparency against real servers
 	$(Q)$(INTEGRATION_ENV) $(PYTHON) -m pytest -q $(INTEGRATION_TESTS)
+	$(Q)INTERSPAN_LIB=$(B)/libinterspan.so INTERSPAN_APPS=$(APPS) $(PYTHON) -m pytest -q tests/integration/test_transparency.py
 
 exactness-full: all integration-apps ## the proxy matrix at 20,000 requests each; prints a table
 	$(Q)$(INTEGRATION_ENV) INTERSPAN_TEST_REQUESTS=20000 $(PYTHON) tests/integration/exactness_table.py

@@ -202,6 +202,19 @@ char *const *engine_exec_environment(const char *path, char *const *envp, struct
 	return envp[count] ? envp : scratch->envp;
 }
 
+void engine_forking(void)
+{
+}
+
+void engine_forked(bool in_child)
+{
+	(void)in_child;
+}
+
+void engine_thread_exiting(void)
+{
+}
+
 void engine_exiting(void)
 {
 }

@@ -219,6 +219,21 @@ char *const *engine_exec_environment(const char *path, char *const *envp, struct
 	return scratch ? answers.environment : NULL;
 }
 
+void engine_forking(void)
+{
+	record("forking\n");
+}
+
+void engine_forked(bool in_child)
+{
+	record("forked in %s\n", in_child ? "child" : "parent");
+}
+
+void engine_thread_exiting(void)
+{
+	record("thread exiting\n");
+}
+
 void engine_exiting(void)
 {
 	record("exiting\n");

@@ -2,6 +2,7 @@
 /* Waiting, threads, processes, identity, the loader and names. */
 #include "tests/double/fake_real.h"
 
+#include <linux/sched.h>
 #include <linux/seccomp.h>
 
 static void waits_are_framed(void **state)
@@ -306,7 +307,37 @@ static void exits_are_told_before(void **state)
 		quick_exit(3);
 	FAKE(syscall);
 	syscall(SYS_exit_group, 0L);
-	TOLD("exiting\nexiting\nexiting\nexiting\n");
+	syscall(SYS_exit, 0L);
+	TOLD("exiting\nexiting\nexiting\nexiting\nthread exiting\n");
+}
+
+static int never_run(void *arg)
+{
+	(void)arg;
+	return 0;
+}
+
+static void forks_that_libc_hides_are_told(void **state)
+{
+	struct clone_args with_stack = { .stack = 4096 }, thread = { .flags = CLONE_VM };
+
+	(void)state;
+	FAKE(_Fork), FAKE(clone), FAKE(syscall);
+	CALL(0, 0, _Fork());
+	CALL(77, 0, _Fork());
+	CALL(-1, EAGAIN, clone(never_run, buf, SIGCHLD, buf, 1L, 2L, 3L));
+	assert_int_equal(fake.arg[6], 3);
+	CALL(77, 0, clone(never_run, buf, CLONE_VM, buf));
+	TOLD("forking\nforked in child\nforking\nforked in parent\nforking\nforked in parent\n");
+	recording_start();
+	CALL(0, 0, syscall(SYS_fork));
+	CALL(77, 0, syscall(SYS_clone, (long)SIGCHLD, 0L, 0L, 0L, 0L));
+	CALL(77, 0, syscall(SYS_clone, (long)SIGCHLD, 4096L, 0L, 0L, 0L));
+	CALL(77, 0, syscall(SYS_clone, (long)CLONE_VM, 4096L, 0L, 0L, 0L));
+	CALL(77, 0, syscall(SYS_clone3, &with_stack, sizeof(with_stack)));
+	CALL(77, 0, syscall(SYS_clone3, &thread, sizeof(thread)));
+	CALL(77, 0, syscall(SYS_vfork));
+	TOLD("forking\nforked in child\nforking\nforked in parent\nforking\nforking\n");
 }
 
 static void identity_is_told_before_and_after(void **state)
@@ -399,6 +430,7 @@ int main(void)
 		T(the_scratch_fits_the_environment),
 		T(an_absent_environment_stays_absent),
 		T(exits_are_told_before),
+		T(forks_that_libc_hides_are_told),
 		T(identity_is_told_before_and_after),
 		T(sandboxes_are_told),
 		T(a_load_is_told_when_the_thread_comes_by),
