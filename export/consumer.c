@@ -298,6 +298,7 @@ bool consumer_process(const struct consumer *c, uint32_t index, struct consumer_
 	ret->pid = atomic_load(&process->pid);
 	ret->parent_pid = process->parent_pid;
 	ret->start_time = atomic_load(&process->start_time);
+	ret->stays = atomic_load(&process->left) == SEGMENT_STAYS;
 	memcpy(ret->instance_id, process->instance_id, sizeof(ret->instance_id));
 	return ret->pid != 0;
 }

@@ -65,6 +65,7 @@ struct consumer_process {
 	uint32_t pid;
 	uint32_t parent_pid;
 	uint64_t start_time; /* clock ticks after boot; 0: not known */
+	bool stays;          /* it has not said that it leaves */
 	uint8_t instance_id[16];
 };
 

@@ -14,10 +14,12 @@ struct pass {
 	uint32_t invalid;
 };
 
-void encoder_begin(struct encoder *encoder, enum encoding encoding, bool evidence)
+void encoder_begin(struct encoder *encoder, enum encoding encoding, const struct config *settings)
 {
 	encoder->encoding = encoding;
-	encoder->evidence = evidence;
+	encoder->evidence = settings->evidence != 0;
+	encoder->text_limit = settings->span_attr_value_length_limit >= 0 ? settings->span_attr_value_length_limit
+									   : settings->attr_value_length_limit;
 	encoder->boot_unix_s = resource_boot_time();
 	encoder->scope = (struct otlp_scope){"interspan", INTERSPAN_VERSION, OTLP_SCHEMA_URL};
 }
@@ -41,7 +43,11 @@ void encoder_read_resource(struct encoder *encoder, const struct consumer *consu
 	struct consumer_process process;
 	uint32_t len = consumer_resource(consumer, encoder->shared, sizeof(encoder->shared));
 
+	symbols_begin(&encoder->symbols, 0, 0);
 	if (consumer_process(consumer, index, &process)) {
+		/* One that has left may have become another program. */
+		if (process.stays && !consumer->foreign)
+			symbols_begin(&encoder->symbols, process.pid, process.start_time);
 		identity.pid = process.pid;
 		identity.parent_pid = process.parent_pid;
 		identity.start_time = process.start_time;
@@ -89,7 +95,10 @@ uint32_t encode_batch(struct encoder *encoder, const struct consumer *consumer, 
 	    .encoder = encoder,
 	    .batch = batch,
 	    .out = out,
-	    .options = {.unix_offset_ns = clock_unix_offset_ns(), .evidence = encoder->evidence},
+	    .options = {.unix_offset_ns = clock_unix_offset_ns(),
+			.evidence = encoder->evidence,
+			.symbols = &encoder->symbols,
+			.text_limit = encoder->text_limit},
 	};
 
 	if (encoder->encoding == ENCODING_JSON)
@@ -105,6 +114,7 @@ uint32_t encode_batch(struct encoder *encoder, const struct consumer *consumer, 
 	}
 	if (encoder->encoding == ENCODING_JSON)
 		json_end(out);
+	symbols_forget(&encoder->symbols);
 	*ret_invalid = pass.invalid;
 	return pass.spans;
 }

@@ -3,6 +3,7 @@
 
 #include "export/consumer.h"
 #include "export/json.h"
+#include "shim/config.h"
 
 /*
  * A batch of records becomes one request body: grouped by the process that wrote them (one ResourceSpans each), in
@@ -15,6 +16,8 @@ enum encoding { ENCODING_PROTOBUF, ENCODING_JSON };
 struct encoder {
 	enum encoding encoding;
 	bool evidence; /* spans get interspan.parent.evidence */
+	int64_t text_limit; /* characters of a stack; negative: no limit */
+	struct symbols symbols;
 	uint64_t boot_unix_s;
 	struct otlp_scope scope;
 	struct span span;
@@ -25,7 +28,7 @@ struct encoder {
 /* Fill encoder->resource for the process at index of the segment's table. */
 void encoder_read_resource(struct encoder *encoder, const struct consumer *consumer, uint32_t index);
 
-void encoder_begin(struct encoder *encoder, enum encoding encoding, bool evidence);
+void encoder_begin(struct encoder *encoder, enum encoding encoding, const struct config *settings);
 
 /*
  * Append the batch to out. Returns the spans written; *ret_invalid is the records that cannot be spans. out->full

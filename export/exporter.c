@@ -40,7 +40,7 @@ int exporter_prepare(struct exporter *exporter, const struct config *settings, p
 	exporter->http = NULL;
 	exporter->kind = choose_kind(settings->traces_exporter, log);
 	encoder_begin(&exporter->encoder, exporter->kind == EXPORTER_OTLP ? ENCODING_PROTOBUF : ENCODING_JSON,
-		      settings->evidence != 0);
+		      settings);
 	file_begin(&exporter->file, settings, owner, exporter->kind == EXPORTER_CONSOLE);
 	if (exporter->kind == EXPORTER_OTLP)
 		error = endpoint_read(&exporter->endpoint, settings, SIGNAL_TRACES, log);
@@ -70,6 +70,7 @@ void exporter_close(struct exporter *exporter)
 	free(exporter->resolved);
 	exporter->resolved = NULL;
 	buffer_free(&exporter->body);
+	symbols_free(&exporter->encoder.symbols);
 }
 
 void exporter_after_fork(struct exporter *exporter)

@@ -71,6 +71,18 @@ static void event_close(struct event_reader *reader)
 	reader->skip = false;
 }
 
+/* What the writer left out because of a limit. */
+static void add_dropped(struct event_reader *reader, struct span *span, const uint8_t *payload)
+{
+	uint32_t n;
+
+	memcpy(&n, payload, sizeof(n));
+	if (reader->event)
+		reader->set.dropped += n;
+	else if (!reader->skip)
+		span->dropped_events += n;
+}
+
 static void event_open(struct event_reader *reader, struct span *span, const uint8_t *payload, uint32_t len,
 		       int64_t offset)
 {
@@ -91,6 +103,24 @@ static void event_open(struct event_reader *reader, struct span *span, const uin
 	reader->set.named_are_arrays = true;
 	reader->set.texts = &span->texts;
 	reader->set.elements = &span->elements;
+}
+
+/* A stack becomes text here: the program's threads, and whoever wrote the record, know addresses only. */
+static void add_stack(struct span *span, struct attributes *set, const struct record_item *item, const uint8_t *payload,
+		      const struct span_options *options)
+{
+	uint64_t addresses[RECORD_STACK_MAX];
+	size_t room = sizeof(span->stacks) - span->stack_used, len;
+	char *text = span->stacks + span->stack_used;
+	struct record_item as_text = {.type = ITEM_STRING, .key = item->key};
+
+	memcpy(addresses, payload, item->len);
+	if (options->text_limit >= 0 && (uint64_t)options->text_limit < room)
+		room = (size_t)options->text_limit;
+	len = symbols_text(options->symbols, addresses, item->len / sizeof(addresses[0]), text, room);
+	span->stack_used += (uint32_t)len;
+	as_text.len = (uint16_t)len;
+	attributes_add_item(set, &as_text, (const uint8_t *)text);
 }
 
 static void read_items(struct span *span, const struct record *record, const struct span_options *options)
@@ -123,6 +153,13 @@ static void read_items(struct span *span, const struct record *record, const str
 		case ITEM_EVENT_END:
 			event_close(&reader);
 			break;
+		case ITEM_STACK:
+			if (!reader.skip)
+				add_stack(span, reader.event ? &reader.set : &span->attributes, &item, payload, options);
+			break;
+		case ITEM_DROPPED:
+			add_dropped(&reader, span, payload);
+			break;
 		default:
 			if (!reader.skip)
 				attributes_add_item(reader.event ? &reader.set : &span->attributes, &item, payload);
@@ -137,6 +174,7 @@ static void begin(struct span *span)
 	span->n_events = span->n_links = span->dropped_events = span->dropped_links = 0;
 	span->elements.n = 0;
 	span->texts.used = 0;
+	span->stack_used = 0;
 	attributes_begin(&span->attributes, span->attribute_room, ATTRIBUTES_MAX);
 	span->attributes.named_are_arrays = true;
 	span->attributes.texts = &span->texts;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "export/attributes.h"
+#include "export/symbols.h"
 
 /*
  * One finished span, read out of a record and made fit for OTLP: both encodings (protobuf, JSON) are written from
@@ -10,6 +11,7 @@
 
 #define SPAN_MAX_EVENTS 128
 #define SPAN_MAX_LINKS 128
+#define SPAN_STACK_BYTES 32768 /* of all its stacks as text; what is over is cut, whole lines at a time */
 
 struct span_event {
 	uint64_t unix_ns;
@@ -48,11 +50,15 @@ struct span {
 	struct attribute event_attributes[ATTRIBUTES_MAX];
 	struct elements elements;
 	struct texts texts;
+	uint32_t stack_used;
+	char stacks[SPAN_STACK_BYTES]; /* the texts of its stacks */
 };
 
 struct span_options {
 	int64_t unix_offset_ns; /* added to the record's times */
 	bool evidence;          /* add interspan.parent.evidence */
+	struct symbols *symbols; /* what addresses in stacks mean; NULL: they stay numbers */
+	int64_t text_limit;     /* characters of a stack; negative: no limit */
 };
 
 /*

@@ -212,6 +212,8 @@ static void write_record(struct exchange *e, uint64_t end_ns, const char *error)
 		if (!e->error_status) /* keys must be unique: the status code was there first */
 			record_add_string(b, ATTR_ERROR_TYPE, error, strlen(error));
 	}
+	if (e->events_dropped > 0)
+		record_add_dropped(b, e->events_dropped);
 	b->record->start_ns = e->start_ns;
 	b->record->end_ns = end_ns;
 	b->record->tid = thread_tid(thread_self());

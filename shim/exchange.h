@@ -58,7 +58,7 @@ struct exchange {
 	uint16_t baggage_len, tracestate_len;
 	char baggage[EXCHANGE_BAGGAGE_BYTES];
 	char tracestate[EXCHANGE_TRACESTATE_BYTES];
-	uint32_t n_attributes, n_links;
+	uint32_t n_attributes, n_links, n_events, events_dropped;
 	struct record_builder record;
 	_Alignas(8) uint8_t record_memory[EXCHANGE_RECORD_BYTES];
 };

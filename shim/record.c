@@ -50,6 +50,11 @@ static bool item_valid(const struct record_item *item, const uint8_t *payload)
 		return item->key < ATTR_N && item->len == 8;
 	case ITEM_BOOL:
 		return item->key < ATTR_N && item->len == 1;
+	case ITEM_STACK:
+		return item->key < ATTR_N && item->len > 0 && item->len % sizeof(uint64_t) == 0 &&
+		       item->len <= RECORD_STACK_MAX * sizeof(uint64_t);
+	case ITEM_DROPPED:
+		return item->len == sizeof(uint32_t);
 	case ITEM_NAMED:
 		return item->len >= 2 && payload[0] != 0 && payload[0] < item->len;
 	default:
@@ -115,6 +120,22 @@ void record_add_string(struct record_builder *b, enum attr key, const char *text
 void record_add_int(struct record_builder *b, enum attr key, int64_t value)
 {
 	record_add(b, ITEM_INT, (uint8_t)key, &value, sizeof(value));
+}
+
+void record_add_double(struct record_builder *b, enum attr key, double value)
+{
+	record_add(b, ITEM_DOUBLE, (uint8_t)key, &value, sizeof(value));
+}
+
+void record_add_stack(struct record_builder *b, enum attr key, const uint64_t *addresses, unsigned n)
+{
+	if (n > 0)
+		record_add(b, ITEM_STACK, (uint8_t)key, addresses, (n < RECORD_STACK_MAX ? n : RECORD_STACK_MAX) * sizeof(*addresses));
+}
+
+void record_add_dropped(struct record_builder *b, uint32_t n)
+{
+	record_add(b, ITEM_DROPPED, 0, &n, sizeof(n));
 }
 
 void record_add_bool(struct record_builder *b, enum attr key, bool value)

@@ -31,7 +31,12 @@ enum record_item_type {
 	ITEM_NAMED,       /* one element of a string array under a key of its own:
 			     u8 key length, key text, value text (captured headers, custom keys) */
 	ITEM_STATUS_TEXT, /* text: status message */
+	ITEM_STACK,       /* key is an enum attr of a string; u64 addresses of code in the process that wrote the record, the
+			     innermost first, all but that one return addresses: the exporter makes them into text */
+	ITEM_DROPPED,     /* u32: attributes that the event it is in would have had; outside one, events that the span would */
 };
+
+#define RECORD_STACK_MAX 40 /* addresses in an ITEM_STACK */
 
 enum attr {
 #define ATTR(id, name, type) ATTR_##id,
@@ -96,6 +101,9 @@ void record_add(struct record_builder *b, enum record_item_type type, uint8_t ke
 		size_t len);
 void record_add_string(struct record_builder *b, enum attr key, const char *text, size_t len);
 void record_add_int(struct record_builder *b, enum attr key, int64_t value);
+void record_add_double(struct record_builder *b, enum attr key, double value);
+void record_add_stack(struct record_builder *b, enum attr key, const uint64_t *addresses, unsigned n);
+void record_add_dropped(struct record_builder *b, uint32_t n);
 void record_add_bool(struct record_builder *b, enum attr key, bool value);
 void record_add_named(struct record_builder *b, const char *key, size_t key_len, const char *value,
 		      size_t value_len);

@@ -6,8 +6,9 @@
 #define TEXT_MAX 2048 /* a longer text would crowd out the rest of the record */
 #define KEY_MAX 128
 #define PART_MAX 128 /* of a name */
+#define ROOM_FOR_THE_END 512 /* events leave so much of a record to what is known when the exchange ends */
 
-struct span_limits span_limits = {128, 128, TEXT_MAX, TEXT_MAX};
+struct span_limits span_limits = {128, 128, 128, 128, TEXT_MAX, TEXT_MAX};
 
 void span_start(void)
 {
@@ -17,6 +18,8 @@ void span_start(void)
 
 	span_limits.attributes = (uint32_t)count;
 	span_limits.links = (uint32_t)config.span_link_count_limit;
+	span_limits.events = (uint32_t)config.span_event_count_limit;
+	span_limits.event_attributes = (uint32_t)config.event_attr_count_limit;
 	span_limits.text = text >= 0 ? (size_t)text : SIZE_MAX;
 	span_limits.whole = span_limits.text < TEXT_MAX ? span_limits.text : TEXT_MAX;
 }
@@ -27,6 +30,7 @@ void span_open(struct exchange *e, enum span_kind kind)
 	e->record.record->kind = (uint8_t)kind;
 	e->n_attributes = 0;
 	e->n_links = 0;
+	e->n_events = e->events_dropped = 0;
 }
 
 size_t span_cut(struct slice text)
@@ -85,6 +89,83 @@ void span_tracestate(struct exchange *e)
 {
 	if (e->recorded && e->tracestate_len > 0)
 		record_add(&e->record, ITEM_TRACESTATE, 0, e->tracestate, e->tracestate_len);
+}
+
+/* ---- events ---- */
+
+/* Attributes that a full event still takes. */
+struct event_room {
+	struct record_builder *b;
+	uint32_t left, dropped;
+};
+
+static bool event_may_add(struct event_room *room)
+{
+	if (room->left > 0) {
+		room->left--;
+		return true;
+	}
+	room->dropped++;
+	return false;
+}
+
+static void event_id(struct event_room *room, enum attr key, const uint8_t *id, size_t n)
+{
+	static const char digits[] = "0123456789abcdef";
+	char text[32];
+
+	if (!event_may_add(room))
+		return;
+	for (size_t i = 0; i < n; i++) {
+		text[2 * i] = digits[id[i] >> 4];
+		text[2 * i + 1] = digits[id[i] & 15];
+	}
+	record_add_string(room->b, key, text, 2 * n);
+}
+
+static void event_attributes(struct event_room *room, const struct event_facts *event)
+{
+	if (event_may_add(room))
+		record_add_double(room->b, ATTR_EVENT_LOOP_STALL_DURATION, event->stall_seconds);
+	if (event->blocker) {
+		event_id(room, ATTR_EVENT_LOOP_BLOCKER_TRACE_ID, event->blocker->trace_id, 16);
+		event_id(room, ATTR_EVENT_LOOP_BLOCKER_SPAN_ID, event->blocker->span_id, 8);
+	}
+	if (event->n_stack > 0 && event_may_add(room))
+		record_add_stack(room->b, ATTR_CODE_STACKTRACE, event->stack, event->n_stack);
+	if (event->tid && event_may_add(room))
+		record_add_int(room->b, ATTR_THREAD_ID, event->tid);
+}
+
+/* Where every item of an event fits, none of them is left out half-way: what follows would be taken for the event's. */
+static bool event_fits(const struct exchange *e, const struct event_facts *event)
+{
+	size_t items = 8 * sizeof(struct record_item), texts = strlen(event->name) + 32 + 16;
+	size_t numbers = 4 * sizeof(uint64_t), stack = event->n_stack * sizeof(*event->stack);
+
+	return (size_t)(e->record.end - e->record.at) >= items + texts + numbers + stack + ROOM_FOR_THE_END;
+}
+
+void span_event(struct exchange *e, const struct event_facts *event)
+{
+	struct event_room room = {.b = &e->record, .left = span_limits.event_attributes};
+	size_t name_len = strlen(event->name);
+	uint8_t *at;
+
+	if (!e->recorded)
+		return;
+	if (e->n_events >= span_limits.events || !event_fits(e, event)) {
+		e->events_dropped++;
+		return;
+	}
+	e->n_events++;
+	at = record_room(&e->record, ITEM_EVENT, 0, sizeof(event->ns) + name_len);
+	memcpy(at, &event->ns, sizeof(event->ns));
+	memcpy(at + sizeof(event->ns), event->name, name_len);
+	event_attributes(&room, event);
+	if (room.dropped > 0)
+		record_add_dropped(&e->record, room.dropped);
+	record_add(&e->record, ITEM_EVENT_END, 0, NULL, 0);
 }
 
 static const char *const evidence_texts[EVIDENCE_N] = {

@@ -5,7 +5,7 @@
 #include "shim/protocols/bytes.h"
 
 struct span_limits {
-	uint32_t attributes, links;
+	uint32_t attributes, links, events, event_attributes;
 	size_t text;  /* characters */
 	size_t whole; /* bytes: a text of so many needs no cutting */
 };
@@ -23,6 +23,19 @@ static inline void span_int(struct exchange *e, enum attr key, int64_t value);
 void span_named(struct exchange *e, const char *prefix, struct slice key, struct slice value);
 void span_link(struct exchange *e, const struct context *linked);
 void span_tracestate(struct exchange *e);
+
+/* What an event carries. Borrowed for the call. Of OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT attributes, the first stay. */
+struct event_facts {
+	const char *name;
+	uint64_t ns;                /* CLOCK_MONOTONIC */
+	double stall_seconds;       /* event_loop.stall.duration */
+	const struct context *blocker; /* event_loop.blocker.*; NULL: none */
+	uint32_t tid;               /* thread.id; 0: none */
+	const uint64_t *stack;      /* code.stacktrace, as in ITEM_STACK */
+	unsigned n_stack;
+};
+/* An event on the span, whole or not at all: one that is over OTEL_SPAN_EVENT_COUNT_LIMIT, or does not fit, is counted as dropped. */
+void span_event(struct exchange *e, const struct event_facts *event);
 /* Parent, evidence and flags, from e->context, and parent (NULL: a root). */
 void span_parent(struct exchange *e, const struct context *parent, enum evidence evidence);
 

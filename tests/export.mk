@@ -2,10 +2,12 @@
 # Tests of export/: unit tests under ASan and UBSan, then the plug-in and the agent against a scripted collector.
 XT := $(B)/export-test
 XT_CFLAGS := $(BASE) -fsanitize=address,undefined -fno-sanitize-recover=undefined
-XT_UNITS := test_otlp test_attributes test_json test_retry test_endpoint_settings test_http
-XT_COMMON := export/buffer.c export/utf8.c export/attributes.c export/span.c export/resource.c shim/record.c
+XT_UNITS := test_otlp test_symbols test_attributes test_json test_retry test_endpoint_settings test_http
+XT_COMMON := export/buffer.c export/utf8.c export/attributes.c export/span.c export/symbols.c export/elf.c \
+	export/resource.c shim/record.c shim/task.c
 XT_SRC_test_otlp := $(XT_COMMON) export/otlp.c export/answer.c tests/unit/otlp_fixture.c
 XT_SRC_test_attributes := $(XT_SRC_test_otlp)
+XT_SRC_test_symbols := export/symbols.c export/elf.c shim/task.c
 XT_SRC_test_json := $(XT_COMMON) export/json.c
 XT_SRC_test_retry := export/retry.c
 XT_SRC_test_endpoint_settings := export/endpoint.c export/headers.c export/buffer.c shim/config.c

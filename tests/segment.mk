@@ -31,7 +31,8 @@ segment-test: $(SG_UNITS:%=$(SG)/%) $(SG)/tsan/segment_threads $(SG)/libinterspa
 	$(Q)status=0; for t in $(SG_UNITS:%=$(SG)/%) $(SG)/tsan/segment_threads; do $$t || status=1; done; exit $$status
 
 # Arbitrary bytes as a segment.
-$(SG)/fuzz_segment: tests/fuzz/fuzz_segment.c export/consumer.c export/consumer_take.c $(addprefix shim/,record.c task.c) $(SG_DEPS)
+$(SG)/fuzz_segment: tests/fuzz/fuzz_segment.c $(addprefix export/,consumer.c consumer_take.c span.c attributes.c utf8.c symbols.c elf.c) \
+		$(addprefix shim/,record.c task.c) $(SG_DEPS)
 	$(call msg,CC,$@)
 	@mkdir -p $(@D)
 	$(Q)clang $(BASE) -fsanitize=fuzzer,address,undefined -o $@ $(filter %.c,$^)

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Arbitrary bytes as a segment: the consumer may lose what is in it, but it must end, and whatever it hands out must be
- * well-formed. The input is laid over the parts that matter; the rest is a valid segment, so that the interesting
+ * well-formed, and can be read as a span, events and stacks included. The input is laid over the parts that matter; the rest is a valid segment, so that the interesting
  * checks are reached.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "export/consumer.h"
+#include "export/span.h"
 
 #define SHARDS 2
 #define SHARD_BYTES SEGMENT_PAGE
@@ -54,6 +55,9 @@ static void build(const uint8_t *data, size_t size)
 	lay(memory + SEGMENT_RINGS_OFFSET, SHARDS * SHARD_BYTES, &data, &size);
 }
 
+static struct span view;
+static const struct span_options options = {.text_limit = -1};
+
 static void walk(const struct consumer_batch *batch)
 {
 	const uint8_t *at;
@@ -69,6 +73,8 @@ static void walk(const struct consumer_batch *batch)
 		while (record_next(r, &cursor, &item, &payload))
 			if (item.len != 0)
 				__asm__ volatile("" : : "r"(payload[item.len - 1]));
+		if (span_read(&view, r, &options) && view.stack_used > sizeof(view.stacks))
+			abort();
 	}
 }
 

@@ -158,6 +158,49 @@ static void test_events_have_their_own_attributes(void **state)
 	assert_string_equal(string_of(span, "url.path"), "/span");
 }
 
+/* Without symbols they are numbers; a text limit holds for them, too. */
+static void test_stacks_are_texts(void **state)
+{
+	const uint64_t stack[] = {0x10, 0x2f};
+	const Span *span;
+
+	(void)state;
+	begin();
+	options.text_limit = -1;
+	record_add_stack(&builder, ATTR_CODE_STACKTRACE, stack, 2);
+	span = encode();
+	assert_string_equal(string_of(span, "code.stacktrace"), "0x10\n0x2f");
+}
+
+static void test_stacks_have_the_limit_of_texts(void **state)
+{
+	const uint64_t stack[] = {0x10, 0x2f};
+
+	(void)state;
+	begin();
+	options.text_limit = 8;
+	record_add_stack(&builder, ATTR_CODE_STACKTRACE, stack, 2);
+	assert_string_equal(string_of(encode(), "code.stacktrace"), "0x10");
+}
+
+static void test_what_writers_dropped_is_counted(void **state)
+{
+	uint8_t event[8 + 1] = {0};
+	const Span *span;
+
+	(void)state;
+	begin();
+	event[8] = 'e';
+	record_add(&builder, ITEM_EVENT, 0, event, sizeof(event));
+	record_add_dropped(&builder, 2);
+	record_add(&builder, ITEM_EVENT_END, 0, "", 0);
+	record_add_dropped(&builder, 3);
+	span = encode();
+	assert_int_equal(span->events[0]->dropped_attributes_count, 2);
+	assert_int_equal(span->dropped_events_count, 3);
+	assert_int_equal(span->dropped_attributes_count, 0);
+}
+
 static void test_links(void **state)
 {
 	struct record_link link = {.flags = 0x03, .remote = 1}, zero = {0};
@@ -248,7 +291,8 @@ int main(void)
 	    TEST(test_empty_name_and_times_are_mended),
 	    TEST(test_times_that_overflow_stay_in_order),
 	    TEST(test_status_message_only_with_error),
-	    TEST(test_events_have_their_own_attributes),
+	    TEST(test_events_have_their_own_attributes), TEST(test_stacks_are_texts),
+	    TEST(test_stacks_have_the_limit_of_texts), TEST(test_what_writers_dropped_is_counted),
 	    TEST(test_links),
 	    TEST(test_evidence),
 	    TEST(test_a_full_buffer_says_so),

@@ -169,7 +169,11 @@ static void item_shapes_are_checked(void **state)
 		{ITEM_NAMED, 0, 0, 0, false},      {ITEM_NAMED, 0, 1, 0, false},
 		{ITEM_NAMED, 0, 2, 1, true},       {ITEM_NAMED, 0, 2, 0, false},
 		{ITEM_NAMED, 0, 2, 2, false},      {ITEM_STATUS_TEXT, 0, 1, 0, true},
-		{ITEM_STATUS_TEXT + 1, 0, 0, 0, false}, {0, 0, 0, 0, false},
+		{ITEM_STACK, 0, 8, 0, true},       {ITEM_STACK, 0, 16, 0, true},
+		{ITEM_STACK, 0, 12, 0, false},     {ITEM_STACK, 0, 0, 0, false},
+		{ITEM_STACK, ATTR_N, 8, 0, false}, {ITEM_DROPPED, 0, 4, 0, true},
+		{ITEM_DROPPED, 0, 8, 0, false},    {ITEM_DROPPED + 1, 0, 0, 0, false},
+		{0, 0, 0, 0, false},
 	};
 	uint8_t items[64];
 	unsigned i;
