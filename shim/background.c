@@ -2,9 +2,13 @@
 #include "shim/background.h"
 
 #include <limits.h>
+#include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/prctl.h>
 
+#include "shim/clock.h"
+#include "shim/real.h"
 #include "shim/sys.h"
 
 /* linux/close_range.h; the headers of older systems do not have it. */
@@ -91,10 +95,55 @@ static void leave_real_time(void)
 		sys_call3(SYS_sched_setscheduler, 0, SCHED_OTHER, (long)&normal);
 }
 
-void background_enter(bool keep_stdout, bool keep_stderr)
+bool background_enter(bool keep_stdout, bool keep_stderr)
 {
+	bool own;
+
 	sys_call3(SYS_prctl, PR_SET_NAME, (long)"interspan", 0);
 	leave_real_time();
-	if (take_own_descriptors())
+	own = take_own_descriptors();
+	if (own)
 		replace_stdio(keep_stdout, keep_stderr);
+	return own;
+}
+
+/*
+ * These have a version above GLIBC_2.28 as their default. The mask is set through libc, which leaves out the signals by which it
+ * makes setuid() reach every thread.
+ */
+int background_create(void *(*main)(void *), size_t stack_bytes)
+{
+	int (*set_mask)(int, const sigset_t *, sigset_t *) =
+		(int (*)(int, const sigset_t *, sigset_t *))real_find("pthread_sigmask");
+	int (*set_stack)(pthread_attr_t *, size_t) = (int (*)(pthread_attr_t *, size_t))
+		real_find("pthread_attr_setstacksize");
+	sigset_t all, old;
+	pthread_attr_t attr;
+	pthread_t thread;
+	int r;
+
+	if (set_mask == NULL || set_stack == NULL || pthread_attr_init(&attr) != 0)
+		return ENOSYS;
+	set_stack(&attr, stack_bytes);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	sigfillset(&all);
+	set_mask(SIG_SETMASK, &all, &old);
+	r = REAL(pthread_create)(&thread, &attr, main, NULL);
+	set_mask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
+	return r;
+}
+
+bool background_wait_until_gone(_Atomic uint32_t *thread_id, uint64_t deadline_ns)
+{
+	const struct timespec nap = {0, 20000};
+	uint32_t tid = atomic_load(thread_id);
+
+	while (tid != 0 && sys_call3(SYS_tgkill, sys_getpid(), (long)tid, 0) != -ESRCH) {
+		if (clock_monotonic_ns() >= deadline_ns)
+			return false;
+		sys_call6(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, (long)&nap, 0, 0, 0);
+	}
+	atomic_compare_exchange_strong(thread_id, &tid, 0);
+	return true;
 }

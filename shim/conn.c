@@ -129,6 +129,19 @@ bool conn_reenter(struct conn *c, int fd, fd_word word)
 	return false;
 }
 
+EXCHANGE_GLIMPSE struct exchange *conn_enter_exchange(struct handle h)
+{
+	struct exchange *e = exchange_of(h);
+	uint32_t slot = e ? e->connection : 0;
+
+	if (!slot || !lock(conn_at(slot)))
+		return NULL;
+	if (exchange_is_open(h) && e->connection == slot)
+		return e;
+	conn_leave(conn_at(slot));
+	return NULL;
+}
+
 void conn_missed(int fd)
 {
 	fd_word word = fdtable_word(fd);

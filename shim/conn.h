@@ -52,7 +52,7 @@ struct conn {
 	struct handle opener;      /* none: unknown */
 	bool presumed;             /* the opener is a presumption: it counts as waiting, and decides nothing */
 	uint32_t opener_started;   /* its clients_elsewhere at that time */
-	uint32_t opened_window;    /* window.seq and loop of the opening thread */
+	uint32_t opened_window;    /* window.seq and loop of the thread that opened or accepted it */
 	uint32_t opened_loop;
 
 	/* Client: the request head under way (send.c). */
@@ -87,6 +87,8 @@ struct conn *conn_enter(int fd, fd_word *ret_word);
 /* Enter it again after a real call. False: it was closed meanwhile. */
 bool conn_reenter(struct conn *c, int fd, fd_word word);
 void conn_leave(struct conn *c);
+/* Enter the connection of an exchange that is perhaps another thread's. NULL, not entered: it is over, or the connection is busy. */
+struct exchange *conn_enter_exchange(struct handle h);
 /* The same, opaque ones included. */
 struct conn *conn_enter_any(int fd, fd_word *ret_word);
 /* A new connection with one descriptor; 0 when there is no room (counted). Nobody else can see it yet. */

@@ -77,6 +77,8 @@ static void accepted(int fd, const struct sockaddr *peer, socklen_t peer_len)
 		thread_class_revoke(thread_class_of(t));
 	if (!c)
 		return;
+	c->opened_window = t->window.seq;
+	c->opened_loop = t->loop;
 	if (peer && peer_len > sizeof(sa_family_t))
 		endpoint_from(&c->peer, peer, peer_len);
 	drop(fdtable_set(fd, FD_CONNECTION, conn_slot(c)));

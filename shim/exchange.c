@@ -12,6 +12,7 @@
 #include "shim/sampler.h"
 #include "shim/stats.h"
 #include "shim/thread.h"
+#include "shim/watch.h"
 
 #define EXCHANGES 262144u /* open at once; ids hold 24 bits of slot */
 
@@ -223,6 +224,7 @@ static void write_record(struct exchange *e, uint64_t end_ns, const char *error)
 
 void exchange_end(struct exchange *e, uint64_t end_ns, const char *error)
 {
+	watch_ending(thread_self(), e);
 	if (e->recorded)
 		write_record(e, end_ns, error);
 	else if (e->counted)

@@ -20,6 +20,7 @@
 #include "shim/stats.h"
 #include "shim/task.h"
 #include "shim/thread.h"
+#include "shim/watcher.h"
 
 static _Atomic bool forked;
 static _Atomic bool stopped_for_fork; /* a fork has cost us the helper */
@@ -42,7 +43,10 @@ static void before_fork(void)
 		return;
 	}
 	/* A program with one thread of its own forks as such: CPython warns otherwise, and some calls fail. */
-	if (!process_has_threads() && helper_is_running()) {
+	if (process_has_threads())
+		return;
+	watcher_stop();
+	if (helper_is_running()) {
 		atomic_store(&stopped_for_fork, true);
 		output_stop();
 	}
@@ -64,6 +68,7 @@ static void start_over(void)
 	ids_after_fork();
 	runtime_forked();
 	helper_forget();
+	watcher_forget();
 	process_after_fork();
 	atomic_store(&forked, true);
 	atomic_store(&stopped_for_fork, false);

@@ -132,7 +132,7 @@ static void *helper_main(void *arg)
 		set_state(HELPER_NONE);
 		return arg;
 	}
-	background_enter(config_is(config.traces_exporter, "console"), config_is(config.log_file, "stderr"));
+	(void)background_enter(config_is(config.traces_exporter, "console"), config_is(config.log_file, "stderr"));
 	r = prepare_plugin(&host, &plugin);
 	if (r == 0) {
 		set_state(HELPER_READY);
@@ -143,33 +143,6 @@ static void *helper_main(void *arg)
 	}
 	set_state(r == 0 ? HELPER_NONE : HELPER_FAILED);
 	return arg;
-}
-
-/*
- * These have a version above GLIBC_2.28 as their default. The mask is set through libc, which leaves out the signals by which it
- * makes setuid() reach every thread.
- */
-static int create_thread(void)
-{
-	int (*set_mask)(int, const sigset_t *, sigset_t *) =
-		(int (*)(int, const sigset_t *, sigset_t *))real_find("pthread_sigmask");
-	int (*set_stack)(pthread_attr_t *, size_t) = (int (*)(pthread_attr_t *, size_t))
-		real_find("pthread_attr_setstacksize");
-	sigset_t all, old;
-	pthread_attr_t attr;
-	pthread_t thread;
-	int r;
-
-	if (set_mask == NULL || set_stack == NULL || pthread_attr_init(&attr) != 0)
-		return ENOSYS;
-	set_stack(&attr, STACK_BYTES);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	sigfillset(&all);
-	set_mask(SIG_SETMASK, &all, &old);
-	r = REAL(pthread_create)(&thread, &attr, helper_main, NULL);
-	set_mask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attr);
-	return r;
 }
 
 void helper_hurry(void)
@@ -220,7 +193,7 @@ static void ensure(struct segment *segment, uint32_t delay_ms)
 	atomic_store(&thread_id, 0);
 	host = (struct export_host){
 		.segment = segment, .config = &config, .stop = &stop, .log = log_text, .may_create_files = true};
-	r = create_thread();
+	r = background_create(helper_main, STACK_BYTES);
 	if (r != 0) {
 		log_line(LOG_ERROR, "no thread for the exporter (%d): spans stay in the segment", r);
 		set_state(HELPER_FAILED);
@@ -270,21 +243,6 @@ void helper_seal(void)
 
 /* ---- stopping ---- */
 
-/* The thread has said goodbye: wait until it is gone for the kernel too, which is what fork and unshare look at. */
-static bool wait_until_gone(uint64_t deadline_ns)
-{
-	const struct timespec nap = {0, 20000};
-	uint32_t tid = atomic_load(&thread_id);
-
-	while (tid != 0 && sys_call3(SYS_tgkill, sys_getpid(), (long)tid, 0) != -ESRCH) {
-		if (ms_until(deadline_ns) == 0)
-			return false;
-		sys_call6(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, (long)&nap, 0, 0, 0);
-	}
-	atomic_compare_exchange_strong(&thread_id, &tid, 0);
-	return true;
-}
-
 bool helper_stop(int timeout_ms)
 {
 	uint64_t deadline = deadline_in(timeout_ms);
@@ -300,7 +258,7 @@ bool helper_stop(int timeout_ms)
 		wait_while(HELPER_STARTING, deadline);
 		wait_while(HELPER_READY, deadline);
 	}
-	return !helper_is_running() && wait_until_gone(deadline);
+	return !helper_is_running() && background_wait_until_gone(&thread_id, deadline);
 }
 
 void helper_forget(void)

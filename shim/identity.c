@@ -17,6 +17,7 @@
 #include "shim/segment.h"
 #include "shim/sys.h"
 #include "shim/thread.h"
+#include "shim/watcher.h"
 
 /* Descriptors up to here can be followed in a sandbox: 512 KiB of address space, touched as used. */
 #define SANDBOX_FDS 65536u
@@ -42,8 +43,10 @@ static void prepare_for_less(void)
 /* unshare and setns fail in a process with a second thread. */
 static void prepare_to_be_alone(void)
 {
-	if (!process_has_threads())
-		output_stop();
+	if (process_has_threads())
+		return;
+	watcher_stop();
+	output_stop();
 }
 
 /*
@@ -79,6 +82,9 @@ static unsigned descriptor_limit(void)
 /* Whatever takes a system call that the program might not be allowed is done now, or not at all. */
 static void close_sandbox(bool all_threads)
 {
+	watcher_seal();
+	if (all_threads)
+		watcher_stop();
 	if (output_exports_here())
 		prepare_helper_for_sandbox(all_threads);
 	if (output_have())

@@ -10,6 +10,7 @@
 #include "shim/rules.h"
 #include "shim/stats.h"
 #include "shim/thread.h"
+#include "shim/watch.h"
 
 #define LOOPS 4096
 #define FIRST_WAITS 1024    /* a new loop is isolated until it has shown that it starts no calls, or is stamped */
@@ -86,6 +87,7 @@ bool loop_trusts(uint32_t slot, enum evidence rule)
 /* This thread waits for several things: whatever it has read and not answered, it does not serve synchronously. */
 static void leaving_window(struct thread *t)
 {
+	watch_waits(t);
 	t->has_inherited = false;
 	if (!handle_is_none(t->sync) && exchange_is_open(t->sync))
 		thread_class_revoke(thread_class_of(t));
@@ -102,6 +104,7 @@ static uint32_t loop_of(int epfd)
 	if (fdtable_object(word))
 		return fdtable_object(word);
 	slot = loop_new();
+	loop_at(slot)->many = slot != 0;
 	if (slot && !fdtable_replace(epfd, word, FD_EPOLL, slot)) {
 		pool_give(&loops, slot); /* another thread was first */
 		word = fdtable_word(epfd);
@@ -179,6 +182,7 @@ void engine_wait_end(int epfd, const struct epoll_event *events, int n)
 	struct thread *t = thread_self();
 	uint32_t loop = loop_of(epfd);
 
+	watch_returned(t);
 	thread_window_open(t, loop);
 	if (was_woken(loop_at(loop), events, n))
 		thread_stimulated(t, HANDLE_NONE);
@@ -243,31 +247,42 @@ static bool waits_for_own_calls(const struct thread *t, const struct pollfd *fds
 	return true;
 }
 
+static void leaving_for_poll_loop(struct thread *t, bool many)
+{
+	leaving_window(t);
+	t->poll_loop = t->poll_loop ? t->poll_loop : loop_new();
+	if (many && t->poll_loop)
+		loop_at(t->poll_loop)->many = true;
+}
+
 void engine_poll_begin(const struct pollfd *fds, nfds_t n)
 {
 	struct thread *t = thread_self();
 
 	if (!guard_is_on() || guard_depth != 0 || n == 0)
 		return;
-	if (!waits_for_own_calls(t, fds, n)) {
-		leaving_window(t);
-		t->poll_loop = t->poll_loop ? t->poll_loop : loop_new();
-	}
+	if (!waits_for_own_calls(t, fds, n))
+		leaving_for_poll_loop(t, n > 1);
 }
 
 void engine_select_begin(int nfds, const fd_set *readable)
 {
 	struct thread *t = thread_self();
+	bool others = false;
+	int n = 0;
 
 	if (!guard_is_on() || guard_depth != 0 || nfds == 0)
 		return;
 	for (int fd = 0; readable && fd < nfds; fd++) {
-		if (!FD_ISSET(fd, readable) || rules_is_own_descriptor(t, fd))
+		if (!FD_ISSET(fd, readable))
 			continue;
-		leaving_window(t);
-		t->poll_loop = t->poll_loop ? t->poll_loop : loop_new();
-		return;
+		n++;
+		others = others || !rules_is_own_descriptor(t, fd);
+		if (others && n > 1)
+			break;
 	}
+	if (others)
+		leaving_for_poll_loop(t, n > 1);
 }
 
 void engine_poll_end(int ready)
@@ -276,6 +291,8 @@ void engine_poll_end(int ready)
 
 	(void)ready;
 	t->withheld = 0;
+	if (guard_is_on() && guard_depth == 0)
+		watch_returned(t);
 	/* A thread that still serves its request polled for a call of its own: the window goes on. */
 	if (guard_is_on() && guard_depth == 0 && handle_is_none(t->sync) && t->poll_loop)
 		thread_window_open(t, t->poll_loop);

@@ -32,6 +32,7 @@ struct loop {
 	_Atomic bool closed;
 	_Atomic bool has_wakers, has_more_wakers; /* once; more than there is room for */
 	struct waker wakers[LOOP_WAKERS];
+	_Atomic bool many;        /* what it waits for is more than one descriptor */
 };
 
 int loop_start(void);

@@ -22,6 +22,7 @@
 #include "shim/self.h"
 #include "shim/span.h"
 #include "shim/thread.h"
+#include "shim/watch.h"
 
 _Atomic bool guard_enabled;
 
@@ -66,6 +67,7 @@ static int reserve_memory(void)
 	err = err ? err : conn_start();
 	err = err ? err : exchange_start();
 	err = err ? err : loop_start();
+	err = err ? err : watch_start();
 	return err ? err : thread_start();
 }
 

@@ -10,10 +10,12 @@
 #include "shim/sys.h"
 #include "shim/text.h"
 
-#define PLUGIN_NAME "libinterspan-export.so"
+#define EXPORT_NAME "libinterspan-export.so"
+#define UNWIND_NAME "libinterspan-unwind.so"
 
 static struct plugin plugin;
-static bool failed;
+static struct unwind unwind;
+static bool failed, unwind_failed;
 
 /* One line of /proc/self/maps: "start-end perms offset device inode path". Does it hold address? */
 static bool line_holds(const char *line, uintptr_t address)
@@ -55,7 +57,7 @@ static bool find_mapped_file(uintptr_t address, char *ret, size_t cap)
 }
 
 /* The plug-in's path, beside our own. The path we were preloaded by may be relative to a directory that was left since. */
-static bool find_path(char *ret, size_t cap)
+static bool find_path(const char *name, char *ret, size_t cap)
 {
 	struct text t = {ret, cap, 0};
 	char *slash;
@@ -68,9 +70,9 @@ static bool find_path(char *ret, size_t cap)
 	if (slash == NULL)
 		return false;
 	t.len = (size_t)(slash + 1 - ret);
-	if (t.len + sizeof(PLUGIN_NAME) > cap)
+	if (t.len + strlen(name) >= cap)
 		return false;
-	text_add_string(&t, PLUGIN_NAME);
+	text_add_string(&t, name);
 	return true;
 }
 
@@ -101,32 +103,40 @@ static const char *last_error(void)
 	return text != NULL ? text : "unknown reason";
 }
 
-static bool load(void)
+/* NULL: it cannot be had, or is not of our version; that has been logged, with what it means. */
+static void *open_plugin(const char *name, const char *version_symbol, const char *without)
 {
 	char path[PATH_MAX];
 	export_version_fn *version;
 	void *handle;
 
-	if (!find_path(path, sizeof(path))) {
-		log_line(LOG_ERROR, "cannot tell where %s is: spans stay in the segment", PLUGIN_NAME);
-		return false;
+	if (!find_path(name, path, sizeof(path))) {
+		log_line(LOG_ERROR, "cannot tell where %s is: %s", name, without);
+		return NULL;
 	}
-	plugin.tls_was_loaded = real_find("OPENSSL_init_crypto") != NULL;
 	handle = REAL(dlopen)(path, open_flags());
 	if (handle == NULL) {
-		log_line(LOG_ERROR, "no exporter, spans stay in the segment: %s", last_error());
-		return false;
+		log_line(LOG_ERROR, "%s: %s", without, last_error());
+		return NULL;
 	}
-	version = (export_version_fn *)find_symbol(handle, "interspan_export_version");
+	version = (export_version_fn *)find_symbol(handle, version_symbol);
+	if (version != NULL && strcmp(version(), INTERSPAN_VERSION) == 0)
+		return handle;
+	log_line(LOG_ERROR, "%s is not of version %s: %s", path, INTERSPAN_VERSION, without);
+	return NULL;
+}
+
+static bool load(void)
+{
+	void *handle;
+
+	plugin.tls_was_loaded = real_find("OPENSSL_init_crypto") != NULL;
+	handle = open_plugin(EXPORT_NAME, "interspan_export_version", "no exporter, spans stay in the segment");
+	if (handle == NULL)
+		return false;
 	plugin.prepare = (export_prepare_fn *)find_symbol(handle, "interspan_export_prepare");
 	plugin.run = (export_run_fn *)find_symbol(handle, "interspan_export_run");
-	if (version == NULL || plugin.prepare == NULL || plugin.run == NULL ||
-	    strcmp(version(), INTERSPAN_VERSION) != 0) {
-		log_line(LOG_ERROR, "%s is not of version %s: spans stay in the segment", path, INTERSPAN_VERSION);
-		plugin.run = NULL;
-		return false;
-	}
-	return true;
+	return plugin.prepare != NULL && plugin.run != NULL;
 }
 
 int plugin_load(struct plugin *ret)
@@ -136,5 +146,26 @@ int plugin_load(struct plugin *ret)
 	if (failed)
 		return -ENOENT;
 	*ret = plugin;
+	return 0;
+}
+
+static bool load_unwind(void)
+{
+	void *handle = open_plugin(UNWIND_NAME, "interspan_unwind_version", "no stacks are taken");
+
+	if (handle == NULL)
+		return false;
+	unwind.here = (unwind_here_fn *)find_symbol(handle, "interspan_unwind_here");
+	unwind.thread = (unwind_thread_fn *)find_symbol(handle, "interspan_unwind_thread");
+	return unwind.here != NULL && unwind.thread != NULL;
+}
+
+int plugin_load_unwind(struct unwind *ret)
+{
+	if (unwind.thread == NULL && !unwind_failed)
+		unwind_failed = !load_unwind();
+	if (unwind_failed)
+		return -ENOENT;
+	*ret = unwind;
 	return 0;
 }

@@ -13,6 +13,7 @@
 #include "shim/protocols/tracecontext.h"
 #include "shim/stats.h"
 #include "shim/thread.h"
+#include "shim/watcher.h"
 
 #define FLUSH_MS 500
 
@@ -152,6 +153,7 @@ void engine_exiting(void)
 	guard_depth = 1; /* nothing that happens from here on is the program's work */
 	if (exchange_high_water() > 0)
 		conn_end_all(clock_monotonic_ns());
+	watcher_stop();
 	if (!output_is_ready())
 		return;
 	stats_settle();

@@ -429,6 +429,13 @@ static bool current_by_elimination(struct thread *t, struct handle *ret, enum ev
 	return true;
 }
 
+bool rules_blocker(struct thread *t, struct handle *ret)
+{
+	enum evidence rule;
+
+	return current_by_elimination(t, ret, &rule);
+}
+
 bool rules_opener(struct thread *t, struct handle *ret, enum evidence *ret_rule)
 {
 	struct carrier_answer a;

@@ -44,6 +44,12 @@ bool rules_current(struct thread *t, struct context *ret);
 bool rules_opener(struct thread *t, struct handle *ret, enum evidence *ret_rule);
 
 /*
+ * Whose work has this thread done since its last wait returned (rules 4 and 5)? Asked after the fact: what a runtime's current task
+ * says is about now, and is not asked.
+ */
+bool rules_blocker(struct thread *t, struct handle *ret);
+
+/*
  * Whom a call of unknown parent is most likely for: the request that alone has arrived in this window and has made no call yet. This
  * decides no parent. It keeps that request from counting as parked, which would make all later calls unknown too; and the
  * oracle ends it where it proves wrong.

@@ -12,6 +12,7 @@
 #include "shim/span.h"
 #include "shim/stats.h"
 #include "shim/thread.h"
+#include "shim/watch.h"
 
 /* A thread that serves one request at a time answers this one before it reads another. */
 static void note_service(struct thread *t, const struct exchange *e, const struct conn *c)
@@ -29,10 +30,12 @@ static void note_service(struct thread *t, const struct exchange *e, const struc
 struct exchange *server_request(struct conn *c, const struct http1_head *head, uint64_t now_ns)
 {
 	struct thread *t = thread_self();
-	struct exchange *e = exchange_begin(EXCHANGE_SERVER);
 	const struct context *parent = NULL;
 	bool named, trusted, excluded;
+	struct exchange *e;
 
+	watch_passes(t); /* before this request makes the answer unclear */
+	e = exchange_begin(EXCHANGE_SERVER);
 	if (!e) {
 		conn_give_up(c);
 		return NULL;
@@ -68,6 +71,7 @@ struct exchange *server_request(struct conn *c, const struct http1_head *head, u
 	exchange_join_loop(e, t->loop);
 	thread_asked(t, exchange_handle(e), c->finished);
 	note_service(t, e, c);
+	watch_request(t, c, e, now_ns);
 	runtime_requested(t, c, &e->context);
 	return e;
 }

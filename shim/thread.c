@@ -15,6 +15,7 @@
 #include "shim/rules.h"
 #include "shim/stats.h"
 #include "shim/sys.h"
+#include "shim/watch.h"
 
 /* initial-exec: the general model may allocate on first use and so recurse into a program's allocator. */
 __thread struct thread thread_block __attribute__((tls_model("initial-exec")));
@@ -47,12 +48,14 @@ void thread_after_fork(void)
 	t->tid = process_is_sandboxed() ? 0 : (uint32_t)sys_gettid();
 	t->expected = HANDLE_NONE;
 	(void)set_specific(ending, &of_first_thread);
+	watch_after_fork(t);
 }
 
 void thread_stimulated(struct thread *t, struct handle who)
 {
 	struct window *w = &t->window;
 
+	watch_passes(t);
 	if (handle_is_none(who)) {
 		w->other = (uint16_t)(w->other + (w->other < UINT16_MAX));
 		return;
@@ -179,6 +182,8 @@ static void ended(void *value)
 	else
 		process_thread_ended();
 	OBSERVE(loop_closed(thread_self()->poll_loop));
+	watch_leave(thread_self()->watch);
+	thread_self()->watch = NULL;
 }
 
 /*

@@ -27,6 +27,7 @@ struct window {
 };
 
 struct thread_class;
+struct watch;
 
 struct thread {
 	uint32_t tid;            /* 0: not asked yet */
@@ -48,6 +49,7 @@ struct thread {
 	bool has_work;
 	bool adapted;            /* it runs an adapted runtime's loop: its parents do not rest on elimination */
 	struct label work;       /* rule 3: of the work item that runs now; see carrier.h */
+	struct watch *watch;     /* for stalls; NULL: this thread's loop is not watched */
 	/* The oracle: what the response just read belongs to, until this window's next server write. */
 	struct handle expected;
 	uint8_t expected_rule;

@@ -23,6 +23,7 @@
 #include "shim/sampler.h"
 #include "shim/span.h"
 #include "shim/thread.h"
+#include "shim/watch.h"
 
 _Atomic bool guard_enabled;
 
@@ -200,7 +201,7 @@ void engine_up(const char *const settings[])
 	forwarder_start();
 	span_start();
 	ids_start();
-	assert_int_equal(fdtable_start() | blocks_start() | conn_start() | exchange_start() | loop_start() |
+	assert_int_equal(fdtable_start() | blocks_start() | conn_start() | exchange_start() | loop_start() | watch_start() |
 				 thread_start() | process_start(envp),
 			 0);
 	atomic_store(&guard_enabled, true);
