@@ -28,12 +28,13 @@ SHIM_SRC := $(wildcard shim/*.c shim/protocols/*.c hooks/*.c hooks/runtimes/*.c)
 SHIM_OBJ := $(SHIM_SRC:%.c=$(B)/shim.o/%.o)
 EXPORT_SRC := $(wildcard export/*.c)
 AGENT_SRC := $(wildcard export/agent*.c)
-PLUGIN_OBJ := $(patsubst %.c,$(B)/plugin.o/%.o,$(filter-out $(AGENT_SRC),$(EXPORT_SRC))) $(B)/plugin.o/otlp.pb-c.o
+UNWIND_SRC := $(wildcard export/unwind*.c)
+PLUGIN_OBJ := $(patsubst %.c,$(B)/plugin.o/%.o,$(filter-out $(AGENT_SRC) $(UNWIND_SRC),$(EXPORT_SRC))) $(B)/plugin.o/otlp.pb-c.o
 # What the plug-in and the agent share with the shim.
 SHARED_SRC := $(addprefix shim/,record.c segment.c task.c rundir.c config.c log.c stats.c)
 EXPORT_LIBS := -lcurl -lprotobuf-c -lz
 
-all: $(B)/libinterspan.so $(B)/libinterspan-export.so $(B)/interspan-agent $(B)/interspan-inspect ## build everything
+all: $(B)/libinterspan.so $(B)/libinterspan-export.so $(B)/libinterspan-unwind.so $(B)/interspan-agent $(B)/interspan-inspect ## build everything
 
 $(B)/libinterspan.so: $(SHIM_OBJ) $(B)/shim.map
 	$(call msg,LINK,$@)
@@ -49,6 +50,11 @@ $(B)/shim.map: shim/real.def
 $(B)/libinterspan-export.so: $(PLUGIN_OBJ) $(SHARED_SRC:%.c=$(B)/plugin.o/%.o)
 	$(call msg,LINK,$@)
 	$(Q)$(CC) $(SAN) -shared -o $@ $^ -Wl,--version-script=export/plugin.map $(LD_COMMON) $(EXPORT_LIBS)
+
+# A plug-in of its own: what needs no stacks is not to need libunwind.
+$(B)/libinterspan-unwind.so: $(UNWIND_SRC:%.c=$(B)/plugin.o/%.o)
+	$(call msg,LINK,$@)
+	$(Q)$(CC) $(SAN) -shared -o $@ $^ -Wl,--version-script=export/unwind.map $(LD_COMMON) -lunwind-generic -lunwind
 
 $(B)/interspan-agent: $(AGENT_SRC:%.c=$(B)/plugin.o/%.o) $(PLUGIN_OBJ) $(SHARED_SRC:%.c=$(B)/plugin.o/%.o)
 	$(call msg,LINK,$@)

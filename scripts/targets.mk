@@ -68,7 +68,7 @@ check-shell check-paths:
 BIN_DIR = $(DESTDIR)$(PREFIX)/bin
 LIB_DIR = $(DESTDIR)$(PREFIX)/lib
 MAN_DIR = $(DESTDIR)$(PREFIX)/share/man/man1
-LIBRARIES := libinterspan.so libinterspan-export.so
+LIBRARIES := libinterspan.so libinterspan-export.so libinterspan-unwind.so
 
 install: all ## install under PREFIX (/usr/local), below DESTDIR
 	install -d $(BIN_DIR) $(LIB_DIR)/interspan $(MAN_DIR)

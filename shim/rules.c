@@ -429,11 +429,16 @@ static bool current_by_elimination(struct thread *t, struct handle *ret, enum ev
 	return true;
 }
 
-bool rules_blocker(struct thread *t, struct handle *ret)
+bool rules_blocker(struct thread *t, struct handle answered, struct handle *ret)
 {
+	const struct window *w = &t->window;
 	enum evidence rule;
 
-	return current_by_elimination(t, ret, &rule);
+	if (current_by_elimination(t, ret, &rule))
+		return true;
+	*ret = answered;
+	return !process_is_blind() && w->n == 1 && w->other == 0 && !handle_is_none(answered) &&
+	       handle_equal(w->who[0], answered);
 }
 
 bool rules_opener(struct thread *t, struct handle *ret, enum evidence *ret_rule)

@@ -44,10 +44,11 @@ bool rules_current(struct thread *t, struct context *ret);
 bool rules_opener(struct thread *t, struct handle *ret, enum evidence *ret_rule);
 
 /*
- * Whose work has this thread done since its last wait returned (rules 4 and 5)? Asked after the fact: what a runtime's current task
- * says is about now, and is not asked.
+ * Whose work has this thread done since its last wait returned? Asked after the fact: what a runtime's current task says is about now,
+ * and is not asked. Rules 4 and 5 know; or, of two signs that agree, it is the only one that this thread was woken for, whatever else
+ * is parked, and the first that it does something for after that work: answered, whose response begins or ends now (none: nobody).
  */
-bool rules_blocker(struct thread *t, struct handle *ret);
+bool rules_blocker(struct thread *t, struct handle answered, struct handle *ret);
 
 /*
  * Whom a call of unknown parent is most likely for: the request that alone has arrived in this window and has made no call yet. This

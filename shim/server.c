@@ -122,6 +122,7 @@ void server_response(struct conn *c, const struct http1_head *head)
 	if (head->status < 200 && head->status != 101)
 		return;
 	e->answered_head = true;
+	watch_answers(thread_self(), exchange_handle(e));
 	note_crossing(e);
 	rules_observe_response(thread_self(), exchange_handle(e));
 	http_describe_response(e, head);

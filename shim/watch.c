@@ -85,10 +85,10 @@ static struct stall *next_stall(struct watch *w)
 	return &w->stalls[w->n_stalls - 1];
 }
 
-static void find_blocker(struct thread *t, struct stall *s)
+static void find_blocker(struct thread *t, struct handle answered, struct stall *s)
 {
 	s->who = HANDLE_NONE;
-	if (rules_blocker(t, &s->who) && exchange_context(s->who, &s->blocker))
+	if (rules_blocker(t, answered, &s->who) && exchange_context(s->who, &s->blocker))
 		return;
 	s->who = HANDLE_NONE;
 	stats_count(STAT_LOOP_STALLS_UNKNOWN);
@@ -96,7 +96,7 @@ static void find_blocker(struct thread *t, struct stall *s)
 	loop_isolate(t->loop);
 }
 
-void watch_settle(struct thread *t)
+void watch_settle(struct thread *t, struct handle answered)
 {
 	struct watch *w = t->watch;
 	uint32_t verdict = atomic_exchange_explicit(&w->verdict, 0, memory_order_acquire);
@@ -110,7 +110,7 @@ void watch_settle(struct thread *t)
 	s->until_ns = clock_monotonic_ns();
 	s->n_stack = atomic_load_explicit(&w->n_stack, memory_order_acquire);
 	memcpy(s->stack, w->stack, s->n_stack * sizeof(s->stack[0]));
-	find_blocker(t, s);
+	find_blocker(t, answered, s);
 	stats_count(STAT_LOOP_STALLS);
 	w->last = *s;
 	w->pending = w->late = true;
@@ -178,7 +178,7 @@ static void came_back(struct thread *t)
 {
 	struct watch *w = t->watch;
 
-	watch_settle(t);
+	watch_settle(t, HANDLE_NONE);
 	if (w->n_stalls > 0)
 		tell_open_ones(t);
 	if (w->late) {
@@ -201,7 +201,7 @@ void watch_woke(struct watch *w)
 
 void watch_ends(struct thread *t, struct exchange *e)
 {
-	watch_settle(t);
+	watch_settle(t, exchange_handle(e));
 	if (is_of_loop(e, t->loop))
 		tell_all(e, t->watch);
 }

@@ -78,7 +78,7 @@ void watch_request(struct thread *t, struct conn *c, struct exchange *e, uint64_
 
 void watch_came_back(struct thread *t);
 void watch_woke(struct watch *w);
-void watch_settle(struct thread *t);
+void watch_settle(struct thread *t, struct handle answered);
 void watch_ends(struct thread *t, struct exchange *e);
 
 static inline bool watch_has_verdict(const struct watch *w)
@@ -118,7 +118,14 @@ static inline void watch_returned(struct thread *t)
 static inline void watch_passes(struct thread *t)
 {
 	if (t->watch && watch_has_verdict(t->watch))
-		watch_settle(t);
+		watch_settle(t, HANDLE_NONE);
+}
+
+/* Likewise: the response of this one begins. */
+static inline void watch_answers(struct thread *t, struct handle answered)
+{
+	if (t->watch && watch_has_verdict(t->watch))
+		watch_settle(t, answered);
 }
 
 /* An exchange (its connection entered) is about to end on this thread. */

@@ -18,7 +18,12 @@ $(SERVE_APPS): $(APPS_DIR)/%: tests/apps/%.c tests/apps/serve.c $(APPS_COMMON) $
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BASE) -pthread -o $@ $< tests/apps/serve.c $(APPS_COMMON)
 
-integration-apps: $(TRUTH_APPS) $(SERVE_APPS)
+$(APPS_DIR)/stalls: tests/apps/stalls.c tests/apps/net.c $(wildcard tests/apps/*.h)
+	$(call msg,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BASE) -pthread -o $@ $< tests/apps/net.c
+
+integration-apps: $(APPS_DIR)/stalls $(TRUTH_APPS) $(SERVE_APPS)
 
 integration-harness-test: integration-apps ## the exactness tests' own tests: no shim needed
 	$(Q)$(INTEGRATION_ENV) $(PYTHON) -m pytest -q tests/integration/test_truth.py tests/integration/test_harness.py

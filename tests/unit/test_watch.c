@@ -8,6 +8,7 @@
 #include "shim/clock.h"
 #include "shim/config.h"
 #include "shim/engine.h"
+#include "shim/process.h"
 #include "shim/thread.h"
 #include "shim/watch.h"
 #include "shim/watcher.h"
@@ -263,6 +264,32 @@ static void nobody_is_accused_without_proof(void **state)
 	assert_int_equal(counted(STAT_LOOP_STALLS_UNKNOWN), 1);
 }
 
+/* Where there are threads, one of them may have resumed what is parked: then the answer decides. */
+static void the_answer_says_whose_it_was(void **state)
+{
+	struct link parked = known(), a = known(), b = known();
+
+	(void)state;
+	process_threads_uncounted();
+	serve_begin(&parked, REQUEST);
+	wait_once();
+	serve_begin(&a, REQUEST);
+	stall();
+	serve_end(&a);
+	wait_once();
+	serve_begin(&b, REQUEST);
+	stall();
+	serve_end(&parked);
+	serve_end(&b);
+	assert_stalled(span_at(0));
+	struct found e[4];
+	assert_int_equal(events_of(span_at(1), e, 4), 2);
+	assert_string_equal(e[1].name, "event_loop.blocked");
+	assert_string_equal(e[1].blocker, "");
+	assert_int_equal(events_of(span_at(2), e, 4), 2); /* it came late, too */
+	assert_string_equal(e[1].name, "event_loop.blocked");
+}
+
 /* What is read after the stall does not make it unclear whose it was. */
 static void what_is_read_afterwards_does_not_matter(void **state)
 {
@@ -492,6 +519,7 @@ int main(void)
 		cmocka_unit_test_setup(a_call_made_meanwhile_is_blocked_too, up),
 		cmocka_unit_test_setup(what_was_read_late_has_waited, up),
 		cmocka_unit_test_setup(nobody_is_accused_without_proof, up),
+		cmocka_unit_test_setup(the_answer_says_whose_it_was, up),
 		cmocka_unit_test_setup(what_is_read_afterwards_does_not_matter, up),
 		cmocka_unit_test_setup(two_stalls_in_one_window, up),
 		cmocka_unit_test_setup(below_the_limit_is_no_stall, up),

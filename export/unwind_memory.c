@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <link.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "export/unwind.h"
+
+#define PAGE 4096u
+#define PAGES 32u
+
+/* One caller at a time: the watcher. */
+static struct {
+	struct {
+		uint64_t address; /* 0: nothing */
+		uint8_t bytes[PAGE];
+	} pages[PAGES];
+	unsigned next;
+	const uint8_t *copy;
+	uint64_t copy_at;
+	size_t copy_len;
+} memory;
+
+void memory_begin(const uint8_t *copy, uint64_t address, size_t len)
+{
+	for (unsigned i = 0; i < PAGES; i++)
+		memory.pages[i].address = 0;
+	memory.copy = copy;
+	memory.copy_at = address;
+	memory.copy_len = copy ? len : 0;
+}
+
+static const uint8_t *page_of(uint64_t address)
+{
+	uint64_t start = address & ~(uint64_t)(PAGE - 1);
+	struct iovec to, from = {(void *)(uintptr_t)start, PAGE};
+
+	for (unsigned i = 0; i < PAGES; i++)
+		if (memory.pages[i].address == start && start != 0)
+			return memory.pages[i].bytes;
+	memory.next = (memory.next + 1) % PAGES;
+	to = (struct iovec){memory.pages[memory.next].bytes, PAGE};
+	memory.pages[memory.next].address = 0;
+	if (start == 0 || process_vm_readv(getpid(), &to, 1, &from, 1, 0) != (ssize_t)PAGE)
+		return NULL;
+	memory.pages[memory.next].address = start;
+	return memory.pages[memory.next].bytes;
+}
+
+static bool is_copied(uint64_t address, size_t len)
+{
+	return address >= memory.copy_at && address - memory.copy_at < memory.copy_len &&
+	       memory.copy_len - (address - memory.copy_at) >= len;
+}
+
+bool memory_read(uint64_t address, void *to, size_t len)
+{
+	uint8_t *out = to;
+
+	if (is_copied(address, len)) {
+		memcpy(to, memory.copy + (address - memory.copy_at), len);
+		return true;
+	}
+	while (len > 0) {
+		size_t into = address % PAGE, n = PAGE - into < len ? PAGE - into : len;
+		const uint8_t *page = page_of(address);
+
+		if (!page)
+			return false;
+		memcpy(out, page + into, n);
+		out += n;
+		address += n;
+		len -= n;
+	}
+	return true;
+}
+
+/* ---- code ---- */
+
+struct search {
+	uint64_t address;
+	struct code *found;
+	bool done;
+};
+
+/* Nothing of the object is read here but its headers, which it cannot lose while the loader's lock is held. */
+static int look(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	struct search *s = arg;
+	uint64_t frame_header = 0;
+
+	(void)size;
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+		uint64_t start = info->dlpi_addr + p->p_vaddr;
+
+		if (p->p_type == PT_GNU_EH_FRAME)
+			frame_header = start;
+		if (p->p_type != PT_LOAD || !(p->p_flags & PF_X) || s->address < start || s->address - start >= p->p_memsz)
+			continue;
+		*s->found = (struct code){.start = start, .end = start + p->p_memsz};
+		s->done = true;
+	}
+	if (s->done)
+		s->found->frame_header = frame_header;
+	return s->done;
+}
+
+bool code_find(uint64_t address, struct code *ret)
+{
+	struct search s = {.address = address, .found = ret};
+
+	(void)dl_iterate_phdr(look, &s);
+	return s.done;
+}
+
+bool code_is_after_call(uint64_t address, uint64_t *ret_target)
+{
+	uint8_t before[8];
+	int32_t distance;
+
+	*ret_target = 0;
+	if (address < sizeof(before) || !memory_read(address - sizeof(before), before, sizeof(before)))
+		return false;
+	if (before[3] == 0xe8) { /* call rel32 */
+		memcpy(&distance, before + 4, sizeof(distance));
+		*ret_target = address + (uint64_t)(int64_t)distance;
+		return true;
+	}
+	/* call through a register or memory: FF /2, two to seven bytes long */
+	for (unsigned len = 2; len <= 7; len++)
+		if (before[8 - len] == 0xff && (before[9 - len] >> 3 & 7) == 2)
+			return true;
+	return false;
+}
