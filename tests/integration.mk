@@ -13,10 +13,10 @@ $(TRUTH_APPS): $(APPS_DIR)/%: tests/apps/%.c $(APPS_COMMON) $(wildcard tests/app
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BASE) -o $@ $< $(APPS_COMMON)
 
-$(SERVE_APPS): $(APPS_DIR)/%: tests/apps/%.c tests/apps/serve.c $(APPS_COMMON) $(wildcard tests/apps/*.h)
+$(SERVE_APPS): $(APPS_DIR)/%: tests/apps/%.c tests/apps/serve.c tests/apps/ways.c $(APPS_COMMON) $(wildcard tests/apps/*.h)
 	$(call msg,CC,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(BASE) -pthread -o $@ $< tests/apps/serve.c $(APPS_COMMON)
+	$(Q)$(CC) $(BASE) -pthread -o $@ $< tests/apps/serve.c tests/apps/ways.c $(APPS_COMMON)
 
 $(APPS_DIR)/stalls: tests/apps/stalls.c tests/apps/net.c $(wildcard tests/apps/*.h)
 	$(call msg,CC,$@)

@@ -3,14 +3,11 @@
  * A server that calls itself: a request from outside makes it call its own port over loopback, with ".s" added to the
  * truth id; that inner request calls the backend, with ".b" added. A thread per connection.
  */
-#include <pthread.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include "tests/apps/net.h"
-#include "tests/apps/serve.h"
+#include "tests/apps/ways.h"
 
 static bool call(struct stream *own, struct stream *backend, const struct request *request)
 {
@@ -39,17 +36,5 @@ static void *serve(void *fd)
 int main(int argc, char **argv)
 {
 	serve_parse(argc, argv);
-	int listener = listen_on(serve_options.port, SOCK_CLOEXEC);
-
-	say_ready();
-	for (;;) {
-		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-		pthread_t thread;
-
-		if (fd < 0)
-			continue;
-		if (pthread_create(&thread, NULL, serve, (void *)(intptr_t)fd) != 0)
-			die("pthread_create");
-		pthread_detach(thread);
-	}
+	serve_by_thread(serve);
 }

@@ -7,15 +7,11 @@
  */
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "tests/apps/net.h"
 #include "tests/apps/queue.h"
-#include "tests/apps/serve.h"
+#include "tests/apps/ways.h"
 
 struct job {
 	struct stream *client;
@@ -26,15 +22,6 @@ struct job {
 static struct queue jobs = QUEUE_INITIALIZER;
 static pthread_mutex_t ticket_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t ticket_ready = PTHREAD_COND_INITIALIZER;
-static int epoll_fd;
-
-static void wait_for(struct stream *client, int op)
-{
-	struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT, .data.ptr = client};
-
-	if (epoll_ctl(epoll_fd, op, client->fd, &event) != 0)
-		die("epoll_ctl");
-}
 
 static void finish(struct job *job, struct stream *upstream)
 {
@@ -42,10 +29,9 @@ static void finish(struct job *job, struct stream *upstream)
 
 	pthread_cond_broadcast(&ticket_ready);
 	if (!request_answer(job->client->fd, &job->request, ok) || job->request.closes) {
-		close(job->client->fd);
-		free(job->client);
+		end_client(job->client);
 	} else {
-		wait_for(job->client, EPOLL_CTL_MOD);
+		watch_again(job->client);
 	}
 	free(job);
 }
@@ -99,48 +85,12 @@ static void read_job(struct stream *client)
 		queue_push(&jobs, job);
 		return;
 	}
-	close(client->fd);
-	free(client);
+	end_client(client);
 	free(job);
-}
-
-static void accept_one(int listener)
-{
-	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	struct stream *client;
-
-	if (fd < 0)
-		return;
-	client = calloc(1, sizeof(*client));
-	if (!client)
-		die("calloc");
-	client->fd = fd;
-	wait_for(client, EPOLL_CTL_ADD);
 }
 
 int main(int argc, char **argv)
 {
-	pthread_t thread;
-
 	serve_parse(argc, argv);
-	int listener = listen_on(serve_options.port, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	struct epoll_event events[64], event = {.events = EPOLLIN};
-
-	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, listener, &event) != 0)
-		die("epoll_ctl");
-	for (int i = 0; i < serve_options.workers; i++)
-		if (pthread_create(&thread, NULL, work, NULL) != 0)
-			die("pthread_create");
-	say_ready();
-	for (;;) {
-		int n = epoll_wait(epoll_fd, events, 64, -1);
-
-		for (int i = 0; i < n; i++) {
-			if (events[i].data.ptr)
-				read_job(events[i].data.ptr);
-			else
-				accept_one(listener);
-		}
-	}
+	serve_by_workers(read_job, work);
 }
