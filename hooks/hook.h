@@ -65,6 +65,16 @@ static inline int iov_count(const struct msghdr *msg)
 	return msg->msg_iovlen > IOV_MAX ? IOV_MAX : (int)msg->msg_iovlen;
 }
 
+/* A message as the engine takes it. */
+#define MESSAGE(to, message, its_flags, as_given, with_ours)                                                           \
+	((struct sending){ .fd = to,                                                                                   \
+			   .flags = its_flags,                                                                         \
+			   .iov = (message)->msg_iov,                                                                  \
+			   .iovcnt = iov_count(message),                                                               \
+			   .plain = as_given,                                                                          \
+			   .edited = with_ours,                                                                        \
+			   .msg = message })
+
 /* recvmmsg() filled count messages; returns count. */
 int received_messages(int fd, struct mmsghdr *messages, int count, int flags);
 /* sendmmsg(), one send() each. */

@@ -128,13 +128,7 @@ EXPORT ssize_t sendto(int fd, const void *buf, size_t len, int flags, __CONST_SO
 
 static ssize_t send_message(int fd, const struct msghdr *msg, int flags)
 {
-	return engine_send(&(struct sending){ .fd = fd,
-					      .flags = flags,
-					      .iov = msg->msg_iov,
-					      .iovcnt = iov_count(msg),
-					      .plain = plain_sendmsg,
-					      .edited = edited_sendmsg,
-					      .msg = msg });
+	return engine_send(&MESSAGE(fd, msg, flags, plain_sendmsg, edited_sendmsg));
 }
 
 WATCHED ssize_t watched_sendmsg(int fd, const struct msghdr *msg, int flags)

@@ -49,13 +49,7 @@ static ssize_t edited(const struct sending *s, const struct iovec *iov, int iovc
 
 static ssize_t send_message(int fd, const struct msghdr *msg, int flags)
 {
-	return engine_send(&(struct sending){ .fd = fd,
-					      .flags = flags,
-					      .iov = msg->msg_iov,
-					      .iovcnt = iov_count(msg),
-					      .plain = plain_sendmsg,
-					      .edited = edited,
-					      .msg = msg });
+	return engine_send(&MESSAGE(fd, msg, flags, plain_sendmsg, edited));
 }
 
 static long send_vector(long nr, long a, long b, long c, long d, long e, long f)

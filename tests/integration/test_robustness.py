@@ -67,15 +67,19 @@ def _children(pid):
     return [int(p) for p in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def start_in_namespace(workplace, spans, workers):
+    """A traced server that is PID 1 of a pid namespace; what started it, and its port."""
+    backend = programs.start_backend(workplace)
+    port = programs.free_port()
+    argv = ["unshare", "--pid", "--fork", "--mount-proc", programs.APPS / "serve_loops", "--port", port, "--upstream",
+            backend.port, "--workers", workers, "--reuse"]
+    return workplace.start(argv, port, programs.shim_environment(workplace, spans.path)), port
+
+
 @needs_root
 def test_first_process_of_a_namespace(workplace):
-    backend = programs.start_backend(workplace)
     spans = programs.SpanFile(workplace.file("spans.jsonl"), workplace.run)
-    port = programs.free_port()
-    environment = programs.shim_environment(workplace, spans.path)
-    argv = ["unshare", "--pid", "--fork", "--mount-proc", programs.APPS / "serve_loops", "--port", port, "--upstream",
-            backend.port, "--workers", "2", "--reuse"]
-    program = workplace.start(argv, port, environment)
+    program, port = start_in_namespace(workplace, spans, workers=2)
     load = programs.run_load(port, 600, 20)
     assert (load["answered"], load["broken"], load["mismatched"], load["not_2xx"]) == (600, 0, 0, 0), load
     verdict = truth.judge(spans.wait_for(truth.SERVER, 600))
@@ -88,13 +92,8 @@ def test_first_process_of_a_namespace(workplace):
 @needs_root
 def test_other_pid_namespaces_are_left_alone(workplace):
     """The agent sees a segment whose processes it cannot see: it is no orphan, and its later spans arrive."""
-    backend = programs.start_backend(workplace)
     spans = programs.SpanFile(workplace.file("spans.jsonl"), workplace.run)
-    port = programs.free_port()
-    environment = programs.shim_environment(workplace, spans.path)
-    argv = ["unshare", "--pid", "--fork", "--mount-proc", programs.APPS / "serve_loops", "--port", port, "--upstream",
-            backend.port, "--workers", "1", "--reuse"]
-    program = workplace.start(argv, port, environment)
+    program, port = start_in_namespace(workplace, spans, workers=1)
 
     environment = programs.clean_environment() | programs.shim_environment(workplace, workplace.file("drained.jsonl"))
     del environment["LD_PRELOAD"]

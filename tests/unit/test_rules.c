@@ -26,6 +26,13 @@ static int up_not_isolated(void **state)
 	return 0;
 }
 
+/* The only event of a wait: a request. */
+static void arrives(const struct link *l, int epfd)
+{
+	hook_waited(epfd, -1, 1);
+	serve_begin(l, REQUEST);
+}
+
 /* ---- rule 4 ---- */
 
 static void the_only_stimulus_is_the_parent(void **state)
@@ -36,8 +43,7 @@ static void the_only_stimulus_is_the_parent(void **state)
 
 	(void)state;
 	no_thread_rule();
-	hook_waited(epfd, -1, 1);
-	serve_begin(&a, REQUEST);
+	arrives(&a, epfd);
 	r = call(&out, REQUEST);
 	assert_int_equal(r->evidence, EVIDENCE_STIMULUS);
 	assert_string_equal(span_text(r, ATTR_INTERSPAN_PARENT_EVIDENCE), "stimulus");
@@ -66,10 +72,8 @@ static void a_parked_request_could_be_it(void **state)
 	int epfd = hook_epoll();
 
 	(void)state;
-	hook_waited(epfd, -1, 1);
-	serve_begin(&a, REQUEST);
-	hook_waited(epfd, -1, 1);
-	serve_begin(&b, REQUEST);
+	arrives(&a, epfd);
+	arrives(&b, epfd);
 	/* A request that has just arrived is no reason for a parked one to go on. */
 	call_begin(&out, REQUEST, NULL, 0);
 	hook_waited(epfd, -1, 1);
@@ -88,11 +92,9 @@ static void a_waiting_request_could_not(void **state)
 	int epfd = hook_epoll();
 
 	(void)state;
-	hook_waited(epfd, -1, 1);
-	serve_begin(&a, REQUEST);
+	arrives(&a, epfd);
 	call_begin(&out_a, REQUEST, NULL, 0);
-	hook_waited(epfd, -1, 1);
-	serve_begin(&b, REQUEST);
+	arrives(&b, epfd);
 	call_begin(&out_b, REQUEST, NULL, 0);
 	hook_waited(epfd, -1, 1);
 	call_end(&out_b);
@@ -204,8 +206,7 @@ static void an_unknown_epoll_descriptor_becomes_a_loop(void **state)
 	(void)state;
 	no_thread_rule();
 	engine_epoll_changed(epfd, EPOLL_CTL_ADD, a.ours, &event);
-	hook_waited(epfd, -1, 1);
-	serve_begin(&a, REQUEST);
+	arrives(&a, epfd);
 	assert_int_equal(call(&out, REQUEST)->evidence, EVIDENCE_STIMULUS);
 	end_one(&a, &out);
 	hook_close(epfd);
@@ -244,8 +245,7 @@ static void a_look_keeps_the_window_open(void **state)
 	int epfd = hook_epoll();
 
 	(void)state;
-	hook_waited(epfd, -1, 1);
-	serve_begin(&a, REQUEST);
+	arrives(&a, epfd);
 	hook_waited(epfd, 0, 0);
 	assert_int_equal(call(&out, REQUEST)->evidence, EVIDENCE_STIMULUS);
 	hook_waited(epfd, 0, 1);
@@ -294,8 +294,7 @@ static void an_answer_confirms_the_rule(void **state)
 	int epfd = hook_epoll();
 
 	(void)state;
-	hook_waited(epfd, -1, 1);
-	serve_begin(&a, REQUEST);
+	arrives(&a, epfd);
 	call_begin(&out, REQUEST, NULL, 0);
 	hook_waited(epfd, -1, 1);
 	call_end(&out);
@@ -311,18 +310,15 @@ static void another_answer_revokes_it(void **state)
 	int epfd = hook_epoll();
 
 	(void)state;
-	hook_waited(epfd, -1, 1);
-	serve_begin(&a, REQUEST);
+	arrives(&a, epfd);
 	call_begin(&out, REQUEST, NULL, 0);
-	hook_waited(epfd, -1, 1);
-	serve_begin(&b, REQUEST);
+	arrives(&b, epfd);
 	hook_waited(epfd, -1, 1);
 	call_end(&out);
 	serve_end(&b);
 	assert_int_equal(counted(STAT_ORACLE_MISSES), 1);
 	serve_end(&a);
-	hook_waited(epfd, -1, 1);
-	serve_begin(&c, REQUEST);
+	arrives(&c, epfd);
 	assert_no_parent(call(&out, REQUEST), EVIDENCE_AMBIGUOUS, 1);
 	serve_end(&c);
 	link_close(&a);
