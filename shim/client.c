@@ -30,16 +30,16 @@ static void inherit(struct exchange *e, const struct exchange *server)
  * waiter: whom the connection was opened for, or presumed to be. Its count passes from the connection to the exchange; where the
  * parent turns out to be another, it is that one's.
  */
-static void attach(struct thread *t, struct exchange *e, struct exchange *server, enum evidence rule, bool opened_for_it,
-		   struct handle waiter)
+static void attach(struct exchange *e, struct exchange *server, enum evidence rule, bool opened_for_it, struct handle waiter)
 {
 	e->rule = (uint8_t)rule;
 	if (!server) {
-		e->waiter = handle_is_none(waiter) ? rules_presumed(t) : waiter;
+		e->waiter = waiter;
 		exchange_outstanding(e->waiter, 1);
 		return;
 	}
 	e->parent = e->waiter = exchange_handle(server);
+	exchange_call_begins(server);
 	if (!opened_for_it)
 		atomic_fetch_add_explicit(&server->clients_elsewhere, 1, memory_order_relaxed);
 	exchange_outstanding(e->waiter, 1);
@@ -109,7 +109,7 @@ struct exchange *client_request(struct conn *c, const struct http1_head *head, u
 	e->start_ns = now_ns;
 	e->method = (uint8_t)http_method_of(head->method);
 	exchange_identify(e, context_is_valid(&d.parent) ? &d.parent : NULL);
-	attach(t, e, server, d.evidence, opened_for_it, waiter);
+	attach(e, server, d.evidence, opened_for_it, server ? HANDLE_NONE : rules_presumed_of(t, head, waiter));
 	inherit(e, server);
 	excluded = filter_excludes(head->target, c->peer.port, &c->peer) || (server && !server->counted);
 	if (excluded)

@@ -18,7 +18,8 @@
 
 struct pool exchanges;
 static _Atomic uint32_t open_servers;
-static _Atomic int32_t waiting_servers, handed_servers;
+static _Atomic int32_t waiting_servers, handed_servers, handed_waiting_servers;
+static _Atomic bool fan_out_seen;
 
 int exchange_start(void)
 {
@@ -120,44 +121,69 @@ void exchange_join_loop(struct exchange *e, uint32_t loop)
 		atomic_fetch_add_explicit(&loop_at(loop)->open, 1, memory_order_relaxed);
 }
 
-static void count_waiting(const struct exchange *e, int32_t change)
+static void count_waiting(const struct exchange *e, bool handed, int32_t change)
 {
 	atomic_fetch_add_explicit(&waiting_servers, change, memory_order_relaxed);
 	atomic_fetch_add_explicit(&loop_at(e->loop)->waiting, change, memory_order_relaxed);
+	if (handed)
+		atomic_fetch_add_explicit(&handed_waiting_servers, change, memory_order_relaxed);
 }
 
 void exchange_outstanding(struct handle h, int change)
 {
 	struct exchange *e = exchange_of(h);
+	uint32_t before, count;
 
 	if (!e || e->role != EXCHANGE_SERVER)
 		return;
+	before = atomic_fetch_add_explicit(&e->under_way, (uint32_t)change, memory_order_relaxed);
+	count = before & ~EXCHANGE_HANDED;
+	if ((count == 0 && change > 0) || (count == 1 && change < 0))
+		count_waiting(e, before & EXCHANGE_HANDED, change);
+}
 
-	uint32_t before = atomic_fetch_add_explicit(&e->outstanding, (uint32_t)change, memory_order_relaxed);
+void exchange_call_begins(struct exchange *server)
+{
+	if (atomic_fetch_add_explicit(&server->calls, 1, memory_order_relaxed) > 0)
+		atomic_store_explicit(&fan_out_seen, true, memory_order_relaxed);
+}
 
-	if (before == 0 && change > 0)
-		count_waiting(e, 1);
-	else if (before == 1 && change < 0)
-		count_waiting(e, -1);
+bool exchange_fan_out_seen(void)
+{
+	return atomic_load_explicit(&fan_out_seen, memory_order_relaxed);
 }
 
 void exchange_handed_off(struct handle h)
 {
 	struct exchange *e = exchange_of(h);
+	uint32_t before;
 
-	if (!e || e->role != EXCHANGE_SERVER || atomic_exchange(&e->handed_off, true))
+	if (!e || e->role != EXCHANGE_SERVER)
+		return;
+	before = atomic_fetch_or_explicit(&e->under_way, EXCHANGE_HANDED, memory_order_relaxed);
+	if (before & EXCHANGE_HANDED)
 		return;
 	atomic_fetch_add_explicit(&handed_servers, 1, memory_order_relaxed);
+	if (before)
+		atomic_fetch_add_explicit(&handed_waiting_servers, 1, memory_order_relaxed);
+}
+
+uint32_t exchange_handed(struct handle except, bool waiting_too)
+{
+	int32_t handed = atomic_load_explicit(&handed_servers, memory_order_relaxed);
+	const struct exchange *e = handed ? exchange_of(except) : NULL;
+	uint32_t under_way = e ? atomic_load_explicit(&e->under_way, memory_order_relaxed) : 0;
+
+	if (handed && !waiting_too)
+		handed -= atomic_load_explicit(&handed_waiting_servers, memory_order_relaxed);
+	if (under_way & EXCHANGE_HANDED && (waiting_too || under_way == EXCHANGE_HANDED))
+		handed--;
+	return handed > 0 ? (uint32_t)handed : 0;
 }
 
 uint32_t exchange_open_count(void)
 {
 	return atomic_load_explicit(&open_servers, memory_order_relaxed);
-}
-
-uint32_t exchange_handed_count(void)
-{
-	return (uint32_t)atomic_load_explicit(&handed_servers, memory_order_relaxed);
 }
 
 uint32_t exchange_parked(uint32_t slot, struct handle except)
@@ -169,21 +195,30 @@ uint32_t exchange_parked(uint32_t slot, struct handle except)
 					atomic_load_explicit(&waiting_servers, memory_order_relaxed);
 	const struct exchange *e = exchange_of(except);
 
-	/* What was handed to another thread may continue on any loop, this one included. */
-	if (slot)
-		parked += atomic_load_explicit(&handed_servers, memory_order_relaxed);
-	if (e && (!slot || e->loop == slot) && atomic_load_explicit(&e->outstanding, memory_order_relaxed) == 0)
+	if (e && (!slot || e->loop == slot) && exchange_outstanding_count(e) == 0)
 		parked--;
 	return parked > 0 ? (uint32_t)parked : 0;
 }
 
+static void call_is_over(const struct exchange *client)
+{
+	struct exchange *server = exchange_of(client->parent);
+
+	if (server)
+		atomic_fetch_sub_explicit(&server->calls, 1, memory_order_relaxed);
+}
+
 static void leave_counts(struct exchange *e)
 {
-	if (e->role != EXCHANGE_SERVER)
+	uint32_t under_way = atomic_load_explicit(&e->under_way, memory_order_relaxed);
+
+	if (e->role != EXCHANGE_SERVER) {
+		call_is_over(e);
 		return;
-	if (atomic_load(&e->outstanding) > 0)
-		count_waiting(e, -1);
-	if (atomic_load(&e->handed_off))
+	}
+	if (under_way & ~EXCHANGE_HANDED)
+		count_waiting(e, under_way & EXCHANGE_HANDED, -1);
+	if (under_way & EXCHANGE_HANDED)
 		atomic_fetch_sub_explicit(&handed_servers, 1, memory_order_relaxed);
 	if (e->loop)
 		atomic_fetch_sub_explicit(&loop_at(e->loop)->open, 1, memory_order_relaxed);

@@ -45,9 +45,9 @@ struct exchange {
 	uint32_t connection;      /* slot */
 	uint32_t loop;            /* server: slot of the loop that read it; 0: none */
 	uint32_t ownership;       /* cell shared with forked children; 0: none */
-	_Atomic uint32_t outstanding; /* server: client exchanges and connects under way for it */
+	_Atomic uint32_t under_way; /* server: client exchanges and connects for it, and EXCHANGE_HANDED */
+	_Atomic uint32_t calls;   /* server: client exchanges under way that have it as parent */
 	_Atomic uint32_t clients_elsewhere; /* server: calls ever made for it over connections that it had not opened */
-	_Atomic bool handed_off;  /* server: its thread woke another one while handling it */
 	struct context detached;  /* server, kept for work that outlives it: see rules.c */
 	uint64_t start_ns;
 	uint64_t request_bytes, response_bytes;
@@ -62,6 +62,9 @@ struct exchange {
 	struct record_builder record;
 	_Alignas(8) uint8_t record_memory[EXCHANGE_RECORD_BYTES];
 };
+
+/* In under_way: its thread woke another one while handling it. In one word with the count, so that both change as one. */
+#define EXCHANGE_HANDED 0x80000000u
 
 enum exchange_method { METHOD_OTHER, METHOD_HEAD, METHOD_CONNECT };
 
@@ -109,12 +112,23 @@ void exchange_discard(struct exchange *e);
 void exchange_outstanding(struct handle h, int change);
 /* Put a server exchange into the counts of a loop (0: none). */
 void exchange_join_loop(struct exchange *e, uint32_t loop);
+static inline uint32_t exchange_outstanding_count(const struct exchange *e)
+{
+	return atomic_load_explicit(&e->under_way, memory_order_relaxed) & ~EXCHANGE_HANDED;
+}
+/* A client exchange of known parent begins; it ends with the exchange. */
+void exchange_call_begins(struct exchange *server);
+/* Has any request ever had two such at a time? */
+bool exchange_fan_out_seen(void);
 /* Its thread woke another while working on it: its continuation may run anywhere. */
 void exchange_handed_off(struct handle h);
 
-/* Open ones whose thread woke another one. */
-uint32_t exchange_handed_count(void);
+/* Open ones but `except` whose thread woke another one; without those that wait for a call or connect, or with them. */
+uint32_t exchange_handed(struct handle except, bool waiting_too);
 /* Server exchanges open in this process. */
 uint32_t exchange_open_count(void);
-/* Open ones that neither are `except` nor wait for a client exchange or connect of their own: on loop, or (0) anywhere. */
+/*
+ * Open ones that neither are `except` nor wait for a client exchange or connect of their own: on loop, or (0) anywhere.
+ * One handed off by another loop is not among those of this one.
+ */
 uint32_t exchange_parked(uint32_t loop, struct handle except);

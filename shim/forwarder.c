@@ -24,17 +24,26 @@ void forwarder_start(void)
 						    : STAMP_REWRITE;
 }
 
-static bool is_decided(void)
+bool forwarder_is_one(void)
 {
-	return mode != STAMP_AUTO || atomic_load_explicit(&hits, memory_order_relaxed) >= HITS_NEEDED ||
-	       atomic_load_explicit(&misses, memory_order_relaxed) >= MISSES_ALLOWED;
+	return atomic_load_explicit(&hits, memory_order_relaxed) >= HITS_NEEDED;
 }
 
-/* Is a request that arrives now worth a look? A server that asks nobody is none of a forwarder's. */
+static bool is_decided(void)
+{
+	return forwarder_is_one() || atomic_load_explicit(&misses, memory_order_relaxed) >= MISSES_ALLOWED;
+}
+
+/*
+ * Is a request that arrives now worth a look? A server that asks nobody is none of a forwarder's; and of one that is, as long as
+ * its stamps do not say more.
+ */
 static bool is_watching(void)
 {
 	unsigned silent = atomic_load_explicit(&silence, memory_order_relaxed);
 
+	if (forwarder_is_one())
+		return !forwarder_returns_stamps();
 	if (is_decided() || silent >= SILENCE_MAX)
 		return false;
 	atomic_store_explicit(&silence, silent + 1, memory_order_relaxed);
@@ -126,6 +135,32 @@ EXCHANGE_GLIMPSE static bool any_reappears(const uint32_t *out, uint8_t n, bool 
 	return false;
 }
 
+EXCHANGE_GLIMPSE struct handle forwarder_only_match(const struct http1_head *head)
+{
+	uint32_t last = exchange_high_water(), out[OUTGOING_MAX];
+	struct handle found = HANDLE_NONE;
+	uint8_t n;
+
+	if (!forwarder_is_one() || last > SCAN_MAX)
+		return HANDLE_NONE;
+	n = hash_fields(head, out, OUTGOING_MAX);
+	for (uint32_t slot = 1; slot <= last; slot++) {
+		const struct exchange *e = exchange_at(slot);
+		uint32_t open = exchange_open_generation(slot);
+
+		if (!open || e->role != EXCHANGE_SERVER)
+			continue;
+		if (!e->noted)
+			return HANDLE_NONE;
+		if (!reappears(e, out, n))
+			continue;
+		if (!handle_is_none(found))
+			return HANDLE_NONE;
+		found = (struct handle){slot, open - 1};
+	}
+	return found;
+}
+
 #define UNASKED 64
 
 static _Atomic uint32_t unasked[UNASKED]; /* by hash; a collision only makes the rule quieter */
@@ -177,7 +212,7 @@ bool forwarder_may_insert(void)
 {
 	if (mode == STAMP_INSERT)
 		return true;
-	return mode == STAMP_AUTO && atomic_load_explicit(&hits, memory_order_relaxed) >= HITS_NEEDED &&
+	return mode == STAMP_AUTO && forwarder_is_one() &&
 	       (atomic_load_explicit(&returned, memory_order_relaxed) > 0 ||
 		atomic_load_explicit(&inserted, memory_order_relaxed) < UNRETURNED_ALLOWED);
 }
@@ -191,8 +226,8 @@ bool forwarder_is_possible(void)
 {
 	unsigned limit = atomic_load_explicit(&hits, memory_order_relaxed) ? MISSES_ALLOWED : HITS_NEEDED;
 
-	return mode == STAMP_AUTO && atomic_load_explicit(&misses, memory_order_relaxed) < limit &&
-	       (atomic_load_explicit(&returned, memory_order_relaxed) > 0 ||
+	return atomic_load_explicit(&misses, memory_order_relaxed) < limit &&
+	       (mode != STAMP_AUTO || atomic_load_explicit(&returned, memory_order_relaxed) > 0 ||
 		atomic_load_explicit(&inserted, memory_order_relaxed) < UNRETURNED_ALLOWED);
 }
 

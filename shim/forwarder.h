@@ -21,12 +21,20 @@ void forwarder_observe(const struct exchange *server, const struct http1_head *h
 /* May a stamp be inserted (INTERSPAN_STAMP, and what we have learnt)? May one be rewritten? */
 bool forwarder_may_insert(void);
 bool forwarder_may_rewrite(void);
-/* Can it be one? Not when heads did not reappear, or stamps never came back; and not asked where stamps are not inserted by themselves. */
+/* Can it be one? Not when heads did not reappear, or stamps that were inserted by ourselves never came back. */
 bool forwarder_is_possible(void);
+/* It is one: heads reappeared, whole. */
+bool forwarder_is_one(void);
 void forwarder_inserted(void);
 /* A stamp came back in an outgoing head; once that is the rule, its absence means something. */
 void forwarder_stamp_returned(void);
 bool forwarder_returns_stamps(void);
+
+/*
+ * The open exchange whose end-to-end fields all stand in this head, in a program that has shown itself a forwarder; none where
+ * several do, or where one was not noted.
+ */
+struct handle forwarder_only_match(const struct http1_head *head);
 
 /* ---- rule 7: equal heads ---- */
 /* Of method, target and Host; never 0. */

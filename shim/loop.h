@@ -25,7 +25,6 @@ struct waker {
 struct loop {
 	_Atomic int32_t open;     /* server exchanges read in this loop and still open */
 	_Atomic int32_t waiting;  /* those with a client exchange or connect of their own under way */
-	_Atomic int32_t handed;   /* those whose thread woke another one */
 	_Atomic int32_t isolate;  /* waits still to be cut to one event */
 	_Atomic bool revoked[EVIDENCE_N]; /* rules that were wrong here once */
 	_Atomic uint32_t restless; /* times that withholding events did not bring it to rest */

@@ -23,6 +23,28 @@
 
 /* ---- rule 4: the only stimulus ---- */
 
+/*
+ * A forwarder makes one call at a time for a request, so one that waits for its call has nothing else to do on any thread. It must
+ * have shown both: heads that reappear, and never two calls of a request at once.
+ */
+static bool calls_one_at_a_time(void)
+{
+	return forwarder_is_one() && !exchange_fan_out_seen();
+}
+
+/* Could any request but `who` go on in this window without our seeing why? */
+static bool other_may_go_on(const struct thread *t, struct handle who)
+{
+	/* What was handed to another thread may continue on any loop, this one included. */
+	if (exchange_handed(who, !calls_one_at_a_time()) != 0)
+		return true;
+	/* Parked requests are resumed by timers, wake-ups and responses, not by a request that has just arrived; but another
+	 * thread may resume one without our seeing it. */
+	if (t->window.fresh && !process_has_threads())
+		return false;
+	return exchange_parked(process_crosses_threads() ? 0 : t->loop, who) != 0;
+}
+
 static bool by_stimulus(const struct thread *t, struct handle *ret)
 {
 	const struct window *w = &t->window;
@@ -34,10 +56,7 @@ static bool by_stimulus(const struct thread *t, struct handle *ret)
 
 	if (!e || e->loop != t->loop)
 		return false;
-	/* Parked requests are resumed by timers, wake-ups and responses, not by a request that has just arrived; but another
-	 * thread may resume one without our seeing it. */
-	if (w->fresh && !process_has_threads() ? exchange_handed_count() != 0
-		     : exchange_parked(process_crosses_threads() ? 0 : t->loop, w->who[0]) != 0)
+	if (other_may_go_on(t, w->who[0]))
 		return false;
 	*ret = w->who[0];
 	return true;
@@ -78,7 +97,7 @@ static bool by_opener(const struct conn *c, struct handle *ret)
 	if (atomic_load(&e->clients_elsewhere) != c->opener_started)
 		return false;
 	/* Where threads share their timers, a health check may have been opened beside its call; forwarders make one at a time. */
-	if (process_has_threads() && forwarder_is_possible() && atomic_load(&e->outstanding) != 1)
+	if (process_has_threads() && forwarder_is_possible() && exchange_outstanding_count(e) != 1)
 		return false;
 	*ret = c->opener;
 	return true;
@@ -146,7 +165,7 @@ EXCHANGE_GLIMPSE static void add_parked_links(struct decision *d, uint32_t loop)
 		const struct exchange *e = exchange_at(slot);
 		uint32_t open = exchange_open_generation(slot);
 
-		if (open && e->role == EXCHANGE_SERVER && e->loop == loop && atomic_load(&e->outstanding) == 0)
+		if (open && e->role == EXCHANGE_SERVER && e->loop == loop && exchange_outstanding_count(e) == 0)
 			add_exchange_link(d, (struct handle){slot, open - 1});
 	}
 }
@@ -478,7 +497,17 @@ struct handle rules_presumed(const struct thread *t)
 	if (t->adapted || t->has_work || !loop_trusts(t->loop, EVIDENCE_AMBIGUOUS) || w->n != 1 || w->other != 0 || !w->fresh)
 		return HANDLE_NONE;
 	e = exchange_of(w->who[0]);
-	return e && atomic_load(&e->outstanding) == 0 ? w->who[0] : HANDLE_NONE;
+	return e && exchange_outstanding_count(e) == 0 ? w->who[0] : HANDLE_NONE;
+}
+
+struct handle rules_presumed_of(const struct thread *t, const struct http1_head *head, struct handle opener)
+{
+	struct handle match = loop_trusts(t->loop, EVIDENCE_AMBIGUOUS) ? forwarder_only_match(head) : HANDLE_NONE;
+	const struct exchange *e = exchange_of(match);
+
+	if (e && (handle_equal(match, opener) || exchange_outstanding_count(e) == 0))
+		return match;
+	return handle_is_none(opener) ? rules_presumed(t) : opener;
 }
 
 bool rules_is_own_descriptor(const struct thread *t, int fd)

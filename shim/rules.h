@@ -56,6 +56,8 @@ bool rules_blocker(struct thread *t, struct handle answered, struct handle *ret)
  * oracle ends it where it proves wrong.
  */
 struct handle rules_presumed(const struct thread *t);
+/* The same where the call's head is known: a forwarder copies into it what its request came with. */
+struct handle rules_presumed_of(const struct thread *t, const struct http1_head *head, struct handle opener);
 
 /* Is fd a descriptor that a thread serving its request synchronously would wait for: its own request's connection, or a
  * connection that it is a client on? */
