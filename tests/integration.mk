@@ -5,7 +5,7 @@ APPS_DIR := $(B)/apps
 APPS_COMMON := tests/apps/http.c tests/apps/net.c
 SERVE_APPS := $(patsubst tests/apps/serve_%.c,$(APPS_DIR)/serve_%,$(wildcard tests/apps/serve_*.c))
 TRUTH_APPS := $(APPS_DIR)/loadgen $(APPS_DIR)/truth_backend
-INTEGRATION_TESTS := $(addprefix tests/integration/test_,truth.py harness.py exactness.py apps.py servers.py robustness.py)
+INTEGRATION_TESTS := $(addprefix tests/integration/test_,truth.py harness.py exactness.py apps.py servers.py robustness.py stalls.py)
 INTEGRATION_ENV = INTERSPAN_BUILD=$(abspath $(B))
 
 $(TRUTH_APPS): $(APPS_DIR)/%: tests/apps/%.c $(APPS_COMMON) $(wildcard tests/apps/*.h)
@@ -23,7 +23,13 @@ $(APPS_DIR)/stalls: tests/apps/stalls.c tests/apps/net.c $(wildcard tests/apps/*
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BASE) -pthread -o $@ $< tests/apps/net.c
 
-integration-apps: $(APPS_DIR)/stalls $(TRUTH_APPS) $(SERVE_APPS)
+# Where every function keeps the frame pointer, it is the way up.
+$(APPS_DIR)/stalls_frames: tests/apps/stalls.c tests/apps/net.c $(wildcard tests/apps/*.h)
+	$(call msg,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BASE) -O0 -fno-omit-frame-pointer -pthread -o $@ $< tests/apps/net.c
+
+integration-apps: $(APPS_DIR)/stalls $(APPS_DIR)/stalls_frames $(TRUTH_APPS) $(SERVE_APPS)
 
 integration-harness-test: integration-apps ## the exactness tests' own tests: no shim needed
 	$(Q)$(INTEGRATION_ENV) $(PYTHON) -m pytest -q tests/integration/test_truth.py tests/integration/test_harness.py

@@ -203,7 +203,8 @@ def test_install_and_uninstall(tmp_path):
     """All that install makes can be moved as a whole, works, and is gone after uninstall."""
     fake = tmp_path / "build"
     fake.mkdir()
-    for name in ("libinterspan.so", "libinterspan-export.so", "interspan-agent", "interspan-inspect", "settings.txt", "interspan.1"):
+    for name in ("libinterspan.so", "libinterspan-export.so", "libinterspan-unwind.so", "interspan-agent", "interspan-inspect",
+                 "settings.txt", "interspan.1"):
         source = BUILD / name
         shutil.copy(source if source.exists() else BUILD / "settings.txt", fake / name)
     make = ["make", "-s", "-C", ROOT, "-o", "all", f"B={fake}", "PREFIX=/opt/interspan", f"DESTDIR={tmp_path}/dest"]
@@ -212,8 +213,9 @@ def test_install_and_uninstall(tmp_path):
     prefix = tmp_path / "dest/opt/interspan"
     assert sorted(str(p.relative_to(prefix)) for p in prefix.rglob("*") if not p.is_dir()) == [
         "bin/interspan", "lib/interspan/interspan-agent", "lib/interspan/interspan-inspect", "lib/interspan/interspan-tree",
-        "lib/interspan/libinterspan-export.so", "lib/interspan/libinterspan.so", "lib/interspan/settings.txt",
-        "lib/libinterspan-export.so", "lib/libinterspan.so", "share/man/man1/interspan.1"]
+        "lib/interspan/libinterspan-export.so", "lib/interspan/libinterspan-unwind.so", "lib/interspan/libinterspan.so",
+        "lib/interspan/settings.txt",
+        "lib/libinterspan-export.so", "lib/libinterspan-unwind.so", "lib/libinterspan.so", "share/man/man1/interspan.1"]
     moved = prefix.rename(tmp_path / "moved")
     assert subprocess.run([moved / "bin/interspan", "version"], text=True, capture_output=True, check=True).stdout.startswith("interspan ")
     assert (moved / "lib/libinterspan.so").resolve() == moved / "lib/interspan/libinterspan.so"

@@ -34,6 +34,11 @@ def span(name, parent=None, trace=TRACE, kind=2, at=0, took=1_000_000, error=Fal
     return made
 
 
+def event(name, at, **attributes):
+    return {"name": name, "timeUnixNano": str(START + at),
+            "attributes": [attribute(key.replace("__", "."), value) for key, value in attributes.items()]}
+
+
 def line(service, *spans):
     return json.dumps({"resourceSpans": [{"resource": {"attributes": [attribute("service.name", service)]},
                                           "scopeSpans": [{"scope": {"name": "interspan"}, "spans": list(spans)}]}]}) + "\n"
@@ -208,3 +213,35 @@ def test_a_closed_pipe_is_no_error(tmp_path):
     path.write_text("".join(line("s", span("GET", trace=f"{i:032x}")) for i in range(5000)))
     result = subprocess.run(f"{sys.executable} {ROOT}/scripts/interspan-tree {path} | head -n 1", shell=True, text=True, capture_output=True)
     assert result.stderr == ""
+
+
+STACK = """clock_nanosleep+0x65 (/usr/lib/x86_64-linux-gnu/libc.so.6+0xcf545) build-id 93ac
+reads_a_file+0x6a (/srv/app+0x199a) build-id 51b2
+handles+0x85 (/srv/app+0x1c25)
+0x7fcdce28b24a"""
+
+
+def test_stalls_stand_below_the_spans_that_they_befell(tree):
+    culprit = span("GET /slow", took=400_000_000)
+    culprit["events"] = [event("event_loop.stall", 50_000_000, event_loop__stall__duration=0.3, code__stacktrace=STACK)]
+    victim = span("GET /quick", trace="1" * 32)
+    victim["events"] = [event("event_loop.blocked", 0, event_loop__stall__duration=0.3, event_loop__blocker__trace_id=TRACE,
+                              event_loop__blocker__span_id=culprit["spanId"]),
+                        event("event_loop.blocked", 0, event_loop__blocker__trace_id=TRACE, event_loop__blocker__span_id="2" * 16)]
+    text = tree(line("shop", culprit, victim))
+    assert text.returncode == 0
+    assert "      event_loop.stall +50 ms for 300 ms in reads_a_file < handles < 0x7fcdce28b24a\n" in text.stdout
+    assert f"      event_loop.blocked +0 ns for 300 ms by {TRACE}/{culprit['spanId']} (shop: GET /slow)\n" in text.stdout
+    assert f"by {TRACE}/{'2' * 16} (not in this file)\n" in text.stdout
+    found = json.loads(tree(line("shop", culprit), options=["--json"]).stdout)
+    assert found["spans"][0]["events"][0]["name"] == "event_loop.stall"
+    assert found["spans"][0]["events"][0]["offset_ns"] == 50_000_000
+
+
+def test_odd_events_are_printed_all_the_same(tree):
+    odd = span("GET /")
+    odd["events"] = [{}, event("e\x1b[2J", 5, event_loop__stall__duration="long", code__stacktrace=7)]
+    text = tree(line("shop", odd))
+    assert text.returncode == 0
+    assert "\x1b" not in text.stdout
+    assert "e\\x1b[2J +5 ns" in text.stdout
