@@ -30,6 +30,8 @@ void carrier_current(struct thread *t, struct carrier_answer *ret)
 	*ret = (struct carrier_answer){.state = LABEL_STATE_UNKNOWN};
 	if (current_label(t, &label, &ret->evidence, &ret->final))
 		ret->state = label_resolve(&label, &ret->context);
+	if (ret->evidence == EVIDENCE_RUNTIME && ret->state == LABEL_STATE_UNKNOWN)
+		ret->final = true;
 }
 
 void carrier_capture(struct thread *t, struct label *ret)

@@ -9,6 +9,7 @@
 #include "shim/http_attributes.h"
 #include "shim/propagation.h"
 #include "shim/rules.h"
+#include "shim/runtime.h"
 #include "shim/span.h"
 #include "shim/stats.h"
 #include "shim/thread.h"
@@ -140,6 +141,7 @@ void client_stimulated(struct conn *c)
 	struct exchange *e = conn_oldest(c);
 
 	thread_stimulated(t, e ? e->parent : HANDLE_NONE);
+	runtime_answered(t, e);
 	if (e && !handle_is_none(e->waiter))
 		rules_expect(t, e->waiter, (enum evidence)e->rule);
 }

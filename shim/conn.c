@@ -194,12 +194,20 @@ EXCHANGE_GLIMPSE enum conn_request conn_request(struct handle connection, struct
 	return context_is_valid(ret_last) ? CONN_REQUEST_OVER : CONN_REQUEST_NEVER;
 }
 
+bool conn_has_pipelined(struct handle connection)
+{
+	return !handle_is_none(connection) && pool_generation(&conns, connection.slot) == connection.gen &&
+	       atomic_load_explicit(&conn_at(connection.slot)->pipelined, memory_order_relaxed);
+}
+
 void conn_push(struct conn *c, struct exchange *e)
 {
 	uint32_t slot = exchange_handle(e).slot;
 
 	e->connection = conn_slot(c);
 	e->next = 0;
+	if (c->oldest)
+		atomic_store_explicit(&c->pipelined, true, memory_order_relaxed);
 	if (c->newest)
 		exchange_at(c->newest)->next = slot;
 	else

@@ -23,6 +23,7 @@ struct conn {
 	_Atomic uint32_t busy;
 	_Atomic uint32_t descriptors;
 	_Atomic bool missed;     /* bytes went by unseen: opaque at the next look */
+	_Atomic bool pipelined;  /* server: a request arrived while another was open */
 	_Atomic bool orphaned;   /* closed while somebody was in it for too long: the next sweep ends it */
 	/* From here on of whoever has entered. A word of its own: compilers join loads of small neighbours. */
 	_Alignas(8) uint8_t role;
@@ -77,6 +78,8 @@ struct handle conn_handle(const struct conn *c);
  */
 enum conn_request { CONN_REQUEST_GONE, CONN_REQUEST_NEVER, CONN_REQUEST_OPEN, CONN_REQUEST_SEVERAL, CONN_REQUEST_OVER };
 enum conn_request conn_request(struct handle connection, struct handle *ret_open, struct context *ret_last);
+/* Has this connection brought a request while another was open? False for one that is gone. Not entered, any thread. */
+bool conn_has_pipelined(struct handle connection);
 uint32_t conn_slot(const struct conn *c);
 
 /*

@@ -19,8 +19,9 @@ enum label_kind {
 
 struct label {
 	uint8_t kind;
-	struct handle connection; /* LABEL_CONNECTION */
+	struct handle connection; /* LABEL_CONNECTION; LABEL_CONTEXT: where that request came from, or none */
 	struct context context;   /* LABEL_CONTEXT; without an exchange: the trace that detached work began */
+	uint8_t after[8];         /* LABEL_CONNECTION: that trace is for what follows the request with this span, until the next request */
 };
 
 enum label_state {
@@ -34,8 +35,13 @@ enum label_state {
 /* What a label means now. ret: the context, for OPEN, OVER and TRACE. Any thread, async-signal-safe. */
 enum label_state label_resolve(const struct label *l, struct context *ret);
 
-/* The label of a carrier that is made by one with label l: a snapshot, where a request is open. */
+/*
+ * The label of a carrier that is made by one with label l: a snapshot, where a request is open. Where one connection has
+ * brought several requests at once (pipelining), servers start the next one from what served the last: unknown.
+ */
 void label_derive(const struct label *l, struct label *ret);
+/* Work of this label is detached and has begun a trace of its own. */
+void label_adopt(struct label *l, const struct context *trace);
 
 static inline struct label label_snapshot(const struct context *c)
 {

@@ -125,6 +125,7 @@ struct wanted {
 	const char *name;
 	uint32_t gnu_hash;
 	uint32_t sysv_hash;
+	bool data; /* a variable will do, too */
 };
 
 enum rank { RANK_NONE, RANK_HIDDEN, RANK_FOREIGN, RANK_DEFAULT };
@@ -187,7 +188,8 @@ static void consider(struct found *found, const struct object *object, const str
 	const ElfW(Sym) *symbol = &object->symbols[index];
 	unsigned type = ELF64_ST_TYPE(symbol->st_info);
 
-	if (symbol->st_shndx == SHN_UNDEF || (type != STT_FUNC && type != STT_GNU_IFUNC && type != STT_NOTYPE))
+	if (symbol->st_shndx == SHN_UNDEF || (type != STT_FUNC && type != STT_GNU_IFUNC && type != STT_NOTYPE &&
+					      !(wanted->data && type == STT_OBJECT)))
 		return;
 	if (strcmp(object->strings + symbol->st_name, wanted->name) != 0)
 		return;
@@ -373,6 +375,19 @@ void *real_find(const char *name)
 		dl_iterate_phdr(search_in_object, &search);
 	}
 	return search.address;
+}
+
+void *real_find_in(const struct dl_phdr_info *info, const char *name)
+{
+	struct wanted wanted = wanted_name(name);
+	struct object object;
+	struct found found;
+
+	wanted.data = true;
+	if (is_ours(info) || !object_open(&object, info))
+		return NULL;
+	found = find(&object, &wanted);
+	return found.symbol ? symbol_address(&object, found.symbol) : NULL;
 }
 
 bool real_is_overridden(const char *name)

@@ -69,6 +69,10 @@ void real_resolve(void);
 /* The default version of a libc function that we do not interpose, or NULL. Same properties. */
 void *real_find(const char *name);
 
+/* A function or variable that this loaded object defines and exports, or NULL. Same properties. */
+struct dl_phdr_info;
+void *real_find_in(const struct dl_phdr_info *info, const char *name);
+
 /* Does an object before libc define name, too? Then that definition is the one that programs and libraries call. */
 bool real_is_overridden(const char *name);
 

@@ -61,6 +61,13 @@ void runtime_requested(struct thread *t, struct conn *c, const struct context *c
 			runtimes[i]->requested(t, c, context);
 }
 
+void runtime_answered(struct thread *t, const struct exchange *e)
+{
+	for (unsigned i = 0; i < n_runtimes; i++)
+		if (runtimes[i]->answered)
+			runtimes[i]->answered(t, e);
+}
+
 void runtime_forked(void)
 {
 	for (unsigned i = 0; i < n_runtimes; i++)

@@ -6,6 +6,7 @@
 #include "shim/label.h"
 
 struct conn;
+struct exchange;
 struct thread;
 
 /*
@@ -33,6 +34,8 @@ struct runtime {
 	void (*received)(struct thread *t, struct conn *c);
 	/* This thread has read a request's head on connection c (entered); its exchange's context. */
 	void (*requested)(struct thread *t, struct conn *c, const struct context *context);
+	/* This thread has read something of a response to e (NULL: of none that is known), before it is followed. Its connection is entered. */
+	void (*answered)(struct thread *t, const struct exchange *e);
 	/* In a forked child, on its only thread. */
 	void (*forked)(void);
 };
@@ -48,4 +51,5 @@ void runtime_adopt(struct thread *t, const struct label *label);
 void runtime_accepted(struct thread *t, struct handle connection);
 void runtime_received(struct thread *t, struct conn *c);
 void runtime_requested(struct thread *t, struct conn *c, const struct context *context);
+void runtime_answered(struct thread *t, const struct exchange *e);
 void runtime_forked(void);
