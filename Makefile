@@ -54,7 +54,7 @@ $(B)/libinterspan-export.so: $(PLUGIN_OBJ) $(SHARED_SRC:%.c=$(B)/plugin.o/%.o)
 # A plug-in of its own: what needs no stacks is not to need libunwind.
 $(B)/libinterspan-unwind.so: $(UNWIND_SRC:%.c=$(B)/plugin.o/%.o)
 	$(call msg,LINK,$@)
-	$(Q)$(CC) $(SAN) -shared -o $@ $^ -Wl,--version-script=export/unwind.map $(LD_COMMON) -lunwind-generic -lunwind
+	$(Q)$(CC) $(SAN) -shared -o $@ $^ -Wl,--version-script=export/unwind.map $(LD_COMMON) -lunwind-generic
 
 $(B)/interspan-agent: $(AGENT_SRC:%.c=$(B)/plugin.o/%.o) $(PLUGIN_OBJ) $(SHARED_SRC:%.c=$(B)/plugin.o/%.o)
 	$(call msg,LINK,$@)

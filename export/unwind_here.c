@@ -1,18 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The calling thread's own stack, by libunwind's fast path. */
-#define UNW_LOCAL_ONLY
-#include <libunwind.h>
+/*
+ * The calling thread's own stack, on a thread of the program's: by the unwinder of the compiler's run time, which finds its tables without a
+ * lock (since glibc 2.35), and allocates and opens nothing; libunwind makes a pipe to try addresses with.
+ */
+#include <unwind.h>
 
 #include "export/unwind.h"
 
-#define FRAMES_MAX 64
+struct frames {
+	uint64_t *addresses;
+	int n, max;
+	bool skipped; /* our own frame */
+};
+
+static _Unwind_Reason_Code add(struct _Unwind_Context *context, void *arg)
+{
+	struct frames *frames = arg;
+	uint64_t address = _Unwind_GetIP(context);
+
+	if (!frames->skipped) {
+		frames->skipped = true;
+		return _URC_NO_REASON;
+	}
+	if (address == 0 || frames->n == frames->max)
+		return _URC_END_OF_STACK;
+	frames->addresses[frames->n++] = address;
+	return _URC_NO_REASON;
+}
 
 int interspan_unwind_here(uint64_t *addresses, int max)
 {
-	void *frames[FRAMES_MAX];
-	int n = unw_backtrace(frames, max + 1 < FRAMES_MAX ? max + 1 : FRAMES_MAX);
+	struct frames frames = {.addresses = addresses, .max = max};
 
-	for (int i = 1; i < n; i++)
-		addresses[i - 1] = (uint64_t)(uintptr_t)frames[i];
-	return n > 1 ? n - 1 : 0;
+	(void)_Unwind_Backtrace(add, &frames);
+	return frames.n;
 }

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "shim/error_stack.h"
 #include "shim/ids.h"
 #include "shim/loop.h"
 #include "shim/ownership.h"
@@ -245,6 +246,7 @@ static void write_record(struct exchange *e, uint64_t end_ns, const char *error)
 
 	if (error) {
 		b->record->status = STATUS_ERROR;
+		error_stack_take(e);
 		if (!e->error_status) /* keys must be unique: the status code was there first */
 			record_add_string(b, ATTR_ERROR_TYPE, error, strlen(error));
 	}

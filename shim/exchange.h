@@ -32,6 +32,7 @@ struct exchange {
 	bool stamped;          /* the program saw our span id in this request's head */
 	bool answered_head;    /* the final response head has gone by */
 	bool request_done, response_done;
+	bool has_stack;        /* of its error */
 	bool error_status;     /* error.type has been set from the status code */
 	bool shared;           /* open at a fork: ownership is decided by ownership_claim() */
 	uint8_t method;        /* enum exchange_method: what the response's framing depends on */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shim/http_attributes.h"
+#include "shim/error_stack.h"
 
 #include "shim/blocks.h"
 #include "shim/filter.h"
@@ -434,6 +435,7 @@ void http_describe_response(struct exchange *e, const struct http1_head *head)
 	code[2] = (char)('0' + head->status % 10);
 	e->record.record->status = STATUS_ERROR;
 	e->error_status = true;
+	error_stack_take(e);
 	span_string(e, ATTR_ERROR_TYPE, slice(code, 3));
 }
 

@@ -8,6 +8,7 @@
 #include "shim/config.h"
 #include "shim/conn.h"
 #include "shim/engine.h"
+#include "shim/error_stack.h"
 #include "shim/exchange.h"
 #include "shim/filter.h"
 #include "shim/forwarder.h"
@@ -88,6 +89,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 		log_line(LOG_ERROR, "no address space for interspan's tables; nothing is traced in this process");
 		return;
 	}
+	error_stack_start();
 	register_runtimes();
 	engine_module_loaded();
 	atomic_store(&guard_enabled, true);

@@ -7,6 +7,7 @@
 /* Written by self_start() only. */
 static char path[512];
 static bool is_first;
+static uintptr_t start_address, end_address;
 
 /* Is address inside the object that info describes? */
 static bool holds(const struct dl_phdr_info *info, uintptr_t address)
@@ -51,6 +52,22 @@ static bool has_our_note(const struct dl_phdr_info *info)
 	return false;
 }
 
+static void remember_addresses(const struct dl_phdr_info *info)
+{
+	start_address = info->dlpi_addr;
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		uintptr_t end = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr + info->dlpi_phdr[i].p_memsz;
+
+		if (info->dlpi_phdr[i].p_type == PT_LOAD && end > end_address)
+			end_address = end;
+	}
+}
+
+bool self_holds(uintptr_t address)
+{
+	return address >= start_address && address < end_address;
+}
+
 /* The objects in link order, up to ours. */
 static int look_at(struct dl_phdr_info *info, size_t size, void *is_another_before)
 {
@@ -58,6 +75,7 @@ static int look_at(struct dl_phdr_info *info, size_t size, void *is_another_befo
 	if (holds(info, (uintptr_t)&self_start)) {
 		if (info->dlpi_name && strlen(info->dlpi_name) < sizeof(path))
 			strcpy(path, info->dlpi_name);
+		remember_addresses(info);
 		return 1;
 	}
 	if (has_our_note(info))

@@ -13,7 +13,7 @@ typedef const char *unwind_version_fn(void);
  * of addresses, 0 when none can be had. Context: a thread of ours with a descriptor table of its own; may allocate and block.
  */
 typedef int unwind_thread_fn(uint32_t tid, uint64_t *addresses, int max);
-/* The stack of the calling thread, its caller first. Async-signal-safe; some 4 KiB of stack. */
+/* The stack of the calling thread, its caller first. Async-signal-safe once it has been called; some 2 KiB of stack. */
 typedef int unwind_here_fn(uint64_t *addresses, int max);
 
 struct unwind {

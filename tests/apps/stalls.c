@@ -4,6 +4,7 @@
  *
  *   /sleep /burn /lock /poll   the handler sleeps, computes, waits for a mutex, waits in poll(), for --ms milliseconds; then it answers
  *   /wait                      it is answered when the next of the above is, or the next /free
+ *   /fail                      it is answered at once, with status 500
  *   /free and all others       it is answered at once
  *
  * --port P [--ms N]. SIGTERM ends it with status 0. Two more threads, one in
@@ -37,6 +38,7 @@ void app_sleeps(void);
 void app_burns(void);
 void app_locks(void);
 void app_polls(void);
+void app_fails(int fd);
 void app_dispatches(const char *path);
 
 static void on_signal(int number)
@@ -131,6 +133,13 @@ __attribute__((noinline)) void app_dispatches(const char *path)
 
 /* ---- the loop ---- */
 
+__attribute__((noinline)) void app_fails(int fd)
+{
+	static const char text[] = "HTTP/1.1 500 Not Today\r\nContent-Length: 2\r\n\r\nno";
+
+	note(write(fd, text, sizeof(text) - 1) > 0);
+}
+
 static void answer(int fd)
 {
 	static const char text[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -152,6 +161,10 @@ static void serve(int fd)
 		return;
 	if (strncmp(path, "/wait", 5) == 0 && n_waiting < CONNECTIONS) {
 		waiting[n_waiting++] = fd;
+		return;
+	}
+	if (strncmp(path, "/fail", 5) == 0) {
+		app_fails(fd);
 		return;
 	}
 	app_dispatches(path);

@@ -7,6 +7,7 @@ import shutil
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 
 import pytest
@@ -200,6 +201,30 @@ def test_without_the_plug_in(workplace):
         assert float(stall["event_loop.stall.duration"]) >= LIMIT_S
         assert "code.stacktrace" not in stall
     assert len(re.findall("libinterspan-unwind.so", server.log.read_text(encoding="utf-8"))) == 1
+
+
+def test_stacks_of_errors(workplace):
+    """On request, a span that fails says where the program was when that became known."""
+    server = Server(workplace, app(), INTERSPAN_ERROR_STACKTRACE="true")
+    with pytest.raises(urllib.error.HTTPError):
+        get(server.port, "/fail")
+    get(server.port, "/none")
+    server.finish()
+    failed, = server.of("/fail")
+    stack = functions(failed.attributes["code.stacktrace"])
+    assert stack.index("app_fails") < stack.index("main")
+    assert not [name for name in stack if "engine_" in name]
+    assert "code.stacktrace" not in server.of("/none")[0].attributes
+
+
+def test_no_stacks_of_errors_unasked(workplace):
+    server = Server(workplace, app())
+    with pytest.raises(urllib.error.HTTPError):
+        get(server.port, "/fail")
+    server.finish()
+    failed, = server.of("/fail")
+    assert failed.status == 2
+    assert "code.stacktrace" not in failed.attributes
 
 
 ASYNCIO = """
