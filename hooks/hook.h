@@ -28,6 +28,15 @@
 #define ALIAS(of) EXPORT __attribute__((alias(#of)))
 #endif
 
+/* A jump at every optimisation level: clang promises one, gcc makes one where it is allowed to. */
+#ifdef __clang__
+#define JUMP __attribute__((musttail))
+#define MAY_JUMP
+#else
+#define JUMP
+#define MAY_JUMP __attribute__((optimize("O2", "optimize-sibling-calls")))
+#endif
+
 /* One buffer as an iovec that lives as long as the enclosing block. */
 #define IOV(buf, len) (&(struct iovec){ .iov_base = (void *)(buf), .iov_len = (len) })
 

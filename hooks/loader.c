@@ -18,15 +18,6 @@ void loader_tell(void)
 	engine_module_loaded();
 }
 
-/* A jump at every optimisation level: clang promises one, gcc makes one where it is allowed to. */
-#ifdef __clang__
-#define JUMP __attribute__((musttail))
-#define MAY_JUMP
-#else
-#define JUMP
-#define MAY_JUMP __attribute__((optimize("O2", "optimize-sibling-calls")))
-#endif
-
 EXPORT MAY_JUMP void *dlopen(const char *file, int flags)
 {
 	tell_modules();

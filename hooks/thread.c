@@ -25,7 +25,7 @@ EXPORT int pthread_create(pthread_t *restrict thread, const pthread_attr_t *rest
 {
 	tell_modules();
 
-	struct thread_package *package = engine_thread_starting((void *)start, arg);
+	struct thread_package *package = engine_thread_starting((void *)start, arg, attr);
 
 	if (!package)
 		return REAL(pthread_create)(thread, attr, start, arg);
@@ -41,7 +41,7 @@ EXPORT int thrd_create(thrd_t *thread, thrd_start_t start, void *arg)
 {
 	tell_modules();
 
-	struct thread_package *package = engine_thread_starting((void *)start, arg);
+	struct thread_package *package = engine_thread_starting((void *)start, arg, NULL);
 
 	if (!package)
 		return REAL(thrd_create)(thread, start, arg);

@@ -1,11 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shim/carrier.h"
 
+#include "shim/coroutine.h"
 #include "shim/exchange.h"
 #include "shim/process.h"
 #include "shim/rules.h"
 #include "shim/runtime.h"
 #include "shim/thread.h"
+
+/* A coroutine that is switched to in the middle of a work item is no part of it. */
+static bool work_label(struct thread *t, struct label *ret)
+{
+	coroutine_id here = coroutine_here(t);
+
+	*ret = t->work;
+	if (t->has_work && t->work_stack == here)
+		return true;
+	return coroutine_label(here, ret);
+}
 
 /* The label of what runs here; false: nothing that we know. */
 static bool current_label(struct thread *t, struct label *ret, enum evidence *ret_evidence, bool *ret_final)
@@ -19,8 +31,7 @@ static bool current_label(struct thread *t, struct label *ret, enum evidence *re
 	if (answer != RUNTIME_ABSENT)
 		return true;
 	*ret_evidence = EVIDENCE_WORK_ITEM;
-	*ret = t->work;
-	return t->has_work;
+	return work_label(t, ret);
 }
 
 void carrier_current(struct thread *t, struct carrier_answer *ret)
@@ -50,6 +61,16 @@ void carrier_capture(struct thread *t, struct label *ret)
 		ret->kind = LABEL_NONE;
 }
 
+static void adopt_on_coroutine(struct thread *t, const struct label *label)
+{
+	coroutine_id here = coroutine_here(t);
+
+	if (t->has_work && t->work_stack == here)
+		t->work = *label;
+	else
+		coroutine_adopt(here, label);
+}
+
 void carrier_adopt(struct thread *t, const struct context *trace)
 {
 	struct label label = label_snapshot(trace), unused;
@@ -57,6 +78,8 @@ void carrier_adopt(struct thread *t, const struct context *trace)
 	label.context.exchange = HANDLE_NONE;
 	if (runtime_current(t, &unused) != RUNTIME_ABSENT)
 		runtime_adopt(t, &label);
+	else if (coroutine_here(t) != COROUTINE_NONE)
+		adopt_on_coroutine(t, &label);
 	else if (t->has_work)
 		t->work = label;
 	else if (t->has_inherited)
@@ -65,13 +88,15 @@ void carrier_adopt(struct thread *t, const struct context *trace)
 
 void carrier_begin(struct thread *t, const struct label *label, struct carrier_saved *saved)
 {
-	*saved = (struct carrier_saved){.label = t->work, .has_label = t->has_work};
+	*saved = (struct carrier_saved){.label = t->work, .stack = t->work_stack, .has_label = t->has_work};
 	t->work = *label;
+	t->work_stack = coroutine_here(t);
 	t->has_work = true;
 }
 
 void carrier_end(struct thread *t, const struct carrier_saved *saved)
 {
 	t->work = saved->label;
+	t->work_stack = saved->stack;
 	t->has_work = saved->has_label;
 }

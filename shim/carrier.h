@@ -36,6 +36,7 @@ void carrier_adopt(struct thread *t, const struct context *trace);
  */
 struct carrier_saved {
 	struct label label;
+	uint32_t stack;
 	bool has_label;
 };
 void carrier_begin(struct thread *t, const struct label *label, struct carrier_saved *saved);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <poll.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -92,14 +93,17 @@ void engine_condition_waiting(void);                 /* before pthread_cond_wait
 /* ---- threads ---- */
 /*
  * Before pthread_create / thrd_create: returns what to pass as the argument to the trampoline below, or NULL to create the
- * thread untouched. start is the identity of the thread's class. engine_thread_run() never returns before start
+ * thread untouched. start is the identity of the thread's class, attr may be NULL. engine_thread_run() never returns before start
  * does, and gives the package back first of all; engine_thread_unstarted() gives it back when creation failed.
  */
 struct thread_package;
-struct thread_package *engine_thread_starting(void *start, void *arg);
+struct thread_package *engine_thread_starting(void *start, void *arg, const pthread_attr_t *attr);
 /* In the new thread: adopt the package, release it, return start and arg. */
 void engine_thread_started(struct thread_package *package, void **ret_start, void **ret_arg);
 void engine_thread_unstarted(struct thread_package *package);
+
+/* makecontext() is about to prepare a coroutine that runs entry on this stack. */
+void engine_coroutine_made(const void *stack, size_t size, void *entry);
 
 /* ---- processes ---- */
 /*

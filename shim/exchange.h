@@ -45,6 +45,7 @@ struct exchange {
 	uint32_t next;            /* slot of the next (younger) exchange on the connection */
 	uint32_t connection;      /* slot */
 	uint32_t loop;            /* server: slot of the loop that read it; 0: none */
+	uint32_t coroutine;       /* server: the coroutine on whose stack its request was read; 0: none */
 	uint32_t ownership;       /* cell shared with forked children; 0: none */
 	_Atomic uint32_t under_way; /* server: client exchanges and connects for it, and EXCHANGE_HANDED */
 	_Atomic uint32_t calls;   /* server: client exchanges under way that have it as parent */

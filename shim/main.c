@@ -7,6 +7,7 @@
 #include "shim/blocks.h"
 #include "shim/config.h"
 #include "shim/conn.h"
+#include "shim/coroutine.h"
 #include "shim/engine.h"
 #include "shim/error_stack.h"
 #include "shim/exchange.h"
@@ -69,6 +70,7 @@ static int reserve_memory(void)
 	err = err ? err : exchange_start();
 	err = err ? err : loop_start();
 	err = err ? err : watch_start();
+	err = err ? err : coroutine_start();
 	return err ? err : thread_start();
 }
 

@@ -36,6 +36,7 @@
 #include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <threads.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 /* glibc exports these without declaring them: other names of the functions that they are called after. */

@@ -11,6 +11,7 @@
 #include "shim/carrier.h"
 #include "shim/config.h"
 #include "shim/conn.h"
+#include "shim/coroutine.h"
 #include "shim/exchange.h"
 #include "shim/forwarder.h"
 #include "shim/ids.h"
@@ -80,9 +81,10 @@ static bool by_inheritance(const struct thread *t, struct handle *ret)
 	return true;
 }
 
+/* What a thread does on a coroutine's stack says nothing of its other coroutines. */
 static bool by_thread(struct thread *t, struct handle *ret)
 {
-	return by_service(t, ret) || by_inheritance(t, ret);
+	return coroutine_here(t) == COROUTINE_NONE && (by_service(t, ret) || by_inheritance(t, ret));
 }
 
 /* ---- rule 6: the opener ---- */

@@ -2,6 +2,7 @@
 #include "shim/server.h"
 
 #include "shim/clock.h"
+#include "shim/coroutine.h"
 #include "shim/filter.h"
 #include "shim/forwarder.h"
 #include "shim/http_attributes.h"
@@ -20,6 +21,8 @@ static void note_service(struct thread *t, const struct exchange *e, const struc
 	const struct exchange *before = exchange_of(t->sync);
 
 	t->has_inherited = false;
+	if (coroutine_here(t) != COROUTINE_NONE)
+		return;
 	if (before && before->connection == conn_slot(c))
 		return; /* pipelined: the older one is served first */
 	if (before)
@@ -72,6 +75,7 @@ struct exchange *server_request(struct conn *c, const struct http1_head *head, u
 	thread_asked(t, exchange_handle(e), c->finished);
 	note_service(t, e, c);
 	watch_request(t, c, e, now_ns);
+	coroutine_asked(t, e);
 	runtime_requested(t, c, &e->context);
 	return e;
 }
@@ -84,6 +88,7 @@ static void finish(struct conn *c, struct exchange *e)
 	http_describe_sizes(e);
 	conn_pop(c);
 	c->finished = self;
+	coroutine_answered(self, e, c->oldest ? exchange_handle(conn_oldest(c)) : HANDLE_NONE);
 	exchange_end(e, clock_monotonic_ns(), NULL);
 	/* The next pipelined request is what a serving thread turns to. */
 	if (handle_equal(t->sync, self))
@@ -124,6 +129,7 @@ void server_response(struct conn *c, const struct http1_head *head)
 	e->answered_head = true;
 	watch_answers(thread_self(), exchange_handle(e));
 	note_crossing(e);
+	coroutine_answers(thread_self(), e);
 	rules_observe_response(thread_self(), exchange_handle(e));
 	http_describe_response(e, head);
 }

@@ -168,6 +168,7 @@ void thread_classes_distrust(void)
 
 struct thread_package {
 	void *start, *arg;
+	size_t stack_bytes;
 	struct context inherited;
 	bool has_inherited;
 };
@@ -200,14 +201,63 @@ static int prepare_endings(void)
 														    -ENOMEM;
 }
 
+/* ---- its own stack: what lies outside is a coroutine's ---- */
+
+#define FIRST_STACK_BYTES (128ul << 20) /* the kernel leaves at least this much below the top */
+
+extern void *__libc_stack_end;
+static int (*stack_bytes_of)(const pthread_attr_t *attr, size_t *ret); /* younger names, as above */
+static size_t default_stack_bytes;
+
+static void prepare_stacks(void)
+{
+	int (*get_default)(pthread_attr_t *) = (int (*)(pthread_attr_t *))real_find("pthread_getattr_default_np");
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0), top = (uintptr_t)__libc_stack_end;
+	struct thread *t = thread_self();
+	pthread_attr_t attr;
+
+	stack_bytes_of = (int (*)(const pthread_attr_t *, size_t *))real_find("pthread_attr_getstacksize");
+	if (!stack_bytes_of || !get_default || get_default(&attr) != 0)
+		return;
+	(void)stack_bytes_of(&attr, &default_stack_bytes);
+	if (here < top && top - here < FIRST_STACK_BYTES) {
+		t->stack_low = top - FIRST_STACK_BYTES;
+		t->stack_high = top;
+	}
+}
+
+/*
+ * libc puts the thread's block at the top of its stack. A little less than all is enough: what is just below may be a coroutine's.
+ */
+static void note_stack(struct thread *t, size_t bytes)
+{
+	uintptr_t top = (uintptr_t)__builtin_frame_address(0);
+
+#ifdef __x86_64__
+	__asm__("mov %%fs:0, %0" : "=r"(top));
+#endif
+	t->stack_high = bytes ? top : 0;
+	t->stack_low = top - bytes + 4096;
+}
+
 int thread_start(void)
 {
 	int err = pool_start(&packages, sizeof(struct thread_package), PACKAGES);
 
+	prepare_stacks();
 	return err ? err : prepare_endings();
 }
 
-struct thread_package *engine_thread_starting(void *start, void *arg)
+static size_t stack_bytes(const pthread_attr_t *attr)
+{
+	size_t bytes = default_stack_bytes;
+
+	if (attr && stack_bytes_of)
+		(void)stack_bytes_of(attr, &bytes);
+	return bytes;
+}
+
+struct thread_package *engine_thread_starting(void *start, void *arg, const pthread_attr_t *attr)
 {
 	struct thread_package *package = NULL;
 	uint32_t slot;
@@ -223,7 +273,7 @@ struct thread_package *engine_thread_starting(void *start, void *arg)
 	} else {
 		process_thread_created();
 		package = pool_at(&packages, slot);
-		*package = (struct thread_package){.start = start, .arg = arg};
+		*package = (struct thread_package){.start = start, .arg = arg, .stack_bytes = stack_bytes(attr)};
 		package->has_inherited = rules_current(thread_self(), &package->inherited);
 	}
 	errno = errno_saved;
@@ -238,6 +288,7 @@ void engine_thread_started(struct thread_package *package, void **ret_start, voi
 	*ret_start = package->start;
 	*ret_arg = package->arg;
 	t->class = class_for((uintptr_t)package->start);
+	note_stack(t, package->stack_bytes);
 	t->inherited = package->inherited;
 	t->has_inherited = package->has_inherited;
 	pool_give(&packages, pool_slot(package));

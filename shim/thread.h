@@ -50,6 +50,8 @@ struct thread {
 	bool adapted;            /* it runs an adapted runtime's loop: its parents do not rest on elimination */
 	struct label work;       /* rule 3: of the work item that runs now; see carrier.h */
 	struct watch *watch;     /* for stalls; NULL: this thread's loop is not watched */
+	uint32_t work_stack;     /* the coroutine in which it began */
+	uintptr_t stack_low, stack_high; /* its own stack, or a little less of it; 0: not known */
 	/* The oracle: what the response just read belongs to, until this window's next server write. */
 	struct handle expected;
 	uint8_t expected_rule;
@@ -74,6 +76,12 @@ uint32_t thread_tid(struct thread *t);
 bool thread_is_borrowed(void);
 /* In a forked child: this is another thread and process now. */
 void thread_after_fork(void);
+
+/* Is this address on the thread's own stack? True where that is not known. */
+static inline bool thread_stack_covers(const struct thread *t, uintptr_t address)
+{
+	return t->stack_high == 0 || (t->stack_low <= address && address < t->stack_high);
+}
 
 /* Something arrived for exchange who (or for nobody known: HANDLE_NONE). */
 void thread_stimulated(struct thread *t, struct handle who);

@@ -4,6 +4,40 @@
 
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <ucontext.h>
+
+static ucontext_t coroutine, caller;
+static long sum;
+
+static void adds(int n, int a, int b, int c, int d, int e, int f, int g, int h, int i)
+{
+	int all[] = { a, b, c, d, e, f, g, h, i };
+
+	for (int k = 0; k < n; k++)
+		sum = sum * 10 + all[k];
+}
+
+static void run_coroutine(void)
+{
+	swapcontext(&caller, &coroutine);
+}
+
+/* A coroutine takes any number of arguments: those that registers hold, and more. */
+static void coroutines(void)
+{
+	static char stack[65536];
+
+	getcontext(&coroutine);
+	coroutine.uc_stack = (stack_t){ .ss_sp = stack, .ss_size = sizeof(stack) };
+	coroutine.uc_link = &caller;
+	makecontext(&coroutine, (void (*)(void))adds, 2, 1, 7);
+	run_coroutine();
+	makecontext(&coroutine, (void (*)(void))adds, 10, 9, 1, 2, 3, 4, 5, 6, 7, 8, 9);
+	run_coroutine();
+	makecontext(&coroutine, (void (*)(void))adds, 1, 0);
+	run_coroutine();
+	printf("coroutines: %ld\n", sum);
+}
 
 int main(void)
 {
@@ -37,6 +71,7 @@ int main(void)
 	TRY(syscall(SYS_pread64, fd, name, 16L, 0L));
 	TRY(syscall(100000L));
 	TRY(syscall(-1L, 1L, 2L, 3L, 4L, 5L, 6L));
+	coroutines();
 	list_descriptors();
 	return 0;
 }

@@ -163,13 +163,21 @@ struct thread_package {
 };
 static struct thread_package the_package;
 
-struct thread_package *engine_thread_starting(void *start_routine, void *arg)
+struct thread_package *engine_thread_starting(void *start_routine, void *arg, const pthread_attr_t *attr)
 {
+	(void)attr;
 	if (!watching || atomic_exchange(&the_package.taken, true))
 		return NULL;
 	the_package.start = start_routine;
 	the_package.arg = arg;
 	return &the_package;
+}
+
+void engine_coroutine_made(const void *stack, size_t size, void *entry)
+{
+	(void)stack;
+	(void)size;
+	(void)entry;
 }
 
 void engine_thread_started(struct thread_package *package, void **ret_start, void **ret_arg)

@@ -189,12 +189,17 @@ void engine_executing(void)
 
 static void *thread_start, *thread_arg;
 
-struct thread_package *engine_thread_starting(void *start, void *arg)
+struct thread_package *engine_thread_starting(void *start, void *arg, const pthread_attr_t *attr)
 {
-	record("thread starting\n");
+	record("thread starting%s\n", attr ? " with attributes" : "");
 	thread_start = start;
 	thread_arg = arg;
 	return answers.package;
+}
+
+void engine_coroutine_made(const void *stack, size_t size, void *entry)
+{
+	record("coroutine made %s %zu %s\n", stack ? "stack" : "-", size, entry ? "entry" : "-");
 }
 
 void engine_thread_started(struct thread_package *package, void **ret_start, void **ret_arg)

@@ -11,6 +11,7 @@
 #include "shim/blocks.h"
 #include "shim/config.h"
 #include "shim/conn.h"
+#include "shim/coroutine.h"
 #include "shim/exchange.h"
 #include "shim/fdtable.h"
 #include "shim/filter.h"
@@ -202,7 +203,7 @@ void engine_up(const char *const settings[])
 	span_start();
 	ids_start();
 	assert_int_equal(fdtable_start() | blocks_start() | conn_start() | exchange_start() | loop_start() | watch_start() |
-				 thread_start() | process_start(envp),
+				 coroutine_start() | thread_start() | process_start(envp),
 			 0);
 	atomic_store(&guard_enabled, true);
 }

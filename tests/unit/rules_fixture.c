@@ -71,7 +71,7 @@ static void *trampoline(void *package)
 
 void run_thread(struct thread_run *run, void *(*start)(void *), void *arg)
 {
-	run->package = engine_thread_starting((void *)(uintptr_t)start, arg);
+	run->package = engine_thread_starting((void *)(uintptr_t)start, arg, NULL);
 	assert_non_null(run->package);
 	assert_int_equal(pthread_create(&run->thread, NULL, trampoline, run->package), 0);
 }

@@ -70,6 +70,26 @@ static int thrice(void *arg)
 	return (int)(intptr_t)arg * 3;
 }
 
+static void does_nothing(void)
+{
+}
+
+static void a_coroutine_is_told_with_its_stack(void **state)
+{
+	static char stack[16384];
+	ucontext_t context;
+
+	(void)state;
+	getcontext(&context);
+	context.uc_stack = (stack_t){ .ss_sp = stack, .ss_size = sizeof(stack) };
+	makecontext(&context, does_nothing, 0);
+	TOLD("coroutine made stack 16384 entry\n");
+	context.uc_stack.ss_sp = NULL;
+	FAKE(makecontext);
+	CALL(0, 0, (makecontext(&context, does_nothing, 0), 0));
+	TOLD("coroutine made stack 16384 entry\n");
+}
+
 static void a_thread_runs_its_start_routine_through_the_package(void **state)
 {
 	pthread_t thread;
@@ -421,6 +441,7 @@ int main(void)
 		T(waits_are_framed),
 		T(polls_are_framed),
 		T(conditions_are_told_before),
+		T(a_coroutine_is_told_with_its_stack),
 		T(a_thread_runs_its_start_routine_through_the_package),
 		T(a_thread_without_package_is_untouched),
 		T(a_package_comes_back_when_there_is_no_thread),

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shim/exchange.h"
+#include "shim/label.h"
+
+struct conn;
+struct thread;
+
+/*
+ * Coroutines (rule 3). Most switch by a few instructions of their own, which no hook sees; but each has a stack. A stack pointer
+ * outside the thread's own stack says which coroutine runs: nothing is done at a switch, and a coroutine may move between threads.
+ *
+ * A coroutine is whose request it has read, until that is answered. As with threads (rule 5) that holds only where coroutines answer
+ * what they read: one that does not ends it for all with its start function, or, where that was not seen, for all of those.
+ * One made by makecontext() is its maker's until it reads a request; but only where stacks have often been made anew: other
+ * programs keep their coroutines and hand them one piece of work after another.
+ *
+ * Where a stack ends is known from makecontext() alone. Of others, what is near the place where a request was read is taken for
+ * the same stack, once answers have shown often enough that it is.
+ */
+
+int coroutine_start(void);
+
+/* Which coroutine runs here. */
+typedef uint32_t coroutine_id;
+#define COROUTINE_NONE 0           /* the thread's own stack, or one of which nothing is known */
+#define COROUTINE_OTHER UINT32_MAX /* another stack, on which nothing was seen yet, or which cannot be told apart */
+coroutine_id coroutine_here(const struct thread *t);
+
+/* The label of coroutine id; false: it has none. */
+bool coroutine_label(coroutine_id id, struct label *ret);
+/* A coroutine was prepared on this stack. label: of whoever made it. */
+void coroutine_made(uintptr_t low, size_t size, uintptr_t entry, const struct label *label);
+
+/* What is seen on a coroutine's stack: e's request was read there, its answer begins, it is over and next is the one after it. */
+void coroutine_asked(const struct thread *t, struct exchange *e);
+void coroutine_answers(const struct thread *t, const struct exchange *e);
+void coroutine_answered(struct handle over, const struct exchange *e, struct handle next);
+/* The coroutine's detached work has begun a trace of its own. */
+void coroutine_adopt(coroutine_id id, const struct label *label);

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+# Programs that hand work to coroutines, threads and callbacks; integration.mk runs their tests.
+INTEGRATION_TESTS += tests/integration/test_work_items.py
+
+# Servers of coroutines: what they share, and a way of switching each.
+COROUTINE_APPS := $(addprefix $(APPS_DIR)/coroutines_,ucontext switch boost)
+COROUTINE_COMMON := $(patsubst tests/apps/%.c,$(APPS_DIR)/%.o,tests/apps/coroutines.c tests/apps/serve.c $(APPS_COMMON))
+
+$(COROUTINE_COMMON): $(APPS_DIR)/%.o: tests/apps/%.c $(wildcard tests/apps/*.h)
+	$(call msg,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BASE) -c -o $@ $<
+
+$(APPS_DIR)/coroutines_%: tests/apps/coroutines_%.c $(COROUTINE_COMMON)
+	$(call msg,CC,$@)
+	$(Q)$(CC) $(BASE) -o $@ $^
+
+$(APPS_DIR)/coroutines_%: tests/apps/coroutines_%.cpp $(COROUTINE_COMMON)
+	$(call msg,CXX,$@)
+	$(Q)$(CXX) -std=c++17 -Wall -Wextra -Werror -iquote . -g $(O) -o $@ $^ -lboost_context
+
+integration-apps: $(COROUTINE_APPS)
