@@ -203,7 +203,7 @@ static int count_args(const char *first, va_list args)
  * The execl forms put their arguments into an array on the stack, as libc does and as is allowed after vfork and in a
  * signal handler. The bound is libc's too. The last of them has its environment behind the closing NULL.
  */
-static int run_list(struct exec_call *call, const char *first, va_list args, bool envp_follows)
+static int run_list(const struct exec_call *call, const char *first, va_list args, bool envp_follows)
 {
 	va_list counted;
 
@@ -220,10 +220,13 @@ static int run_list(struct exec_call *call, const char *first, va_list args, boo
 	argv[0] = (char *)first;
 	for (int i = 0; i < count; i++)
 		argv[i + 1] = va_arg(args, char *);
+
+	struct exec_call with_list = *call;
+
+	with_list.argv = argv;
 	if (envp_follows)
-		call->envp = va_arg(args, char *const *);
-	call->argv = argv;
-	return run(call);
+		with_list.envp = va_arg(args, char *const *);
+	return run(&with_list);
 }
 
 EXPORT int execl(const char *path, const char *arg, ...)
