@@ -95,17 +95,28 @@ static int begin(struct agent *agent, pid_t owner, log_fn *log)
 		log(LOG_ERROR, "out of memory");
 		return EXIT_FAILURE;
 	}
+	metrics_begin(&agent->metrics, agent->exporter);
 	return EXIT_SUCCESS;
 }
 
 static void end(struct agent *agent)
 {
+	metrics_end(&agent->metrics);
 	if (agent->exporter)
 		exporter_close(agent->exporter);
 	free(agent->exporter);
 	free(agent->room);
 	if (agent->dir >= 0)
 		close(agent->dir);
+}
+
+struct drain agent_drain(struct agent *agent)
+{
+	return (struct drain){.exporter = agent->exporter,
+			      .config = agent->config,
+			      .stop = agent->stop,
+			      .metrics = &agent->metrics,
+			      .no_retry = true};
 }
 
 static int command_drain(void)
@@ -115,8 +126,7 @@ static int command_drain(void)
 	int status = begin(&agent, getpid(), log_to_stderr);
 
 	if (status == EXIT_SUCCESS) {
-		struct drain proto = {
-		    .exporter = agent.exporter, .config = agent.config, .stop = agent.stop, .no_retry = true};
+		struct drain proto = agent_drain(&agent);
 
 		counts = segments_drain_orphans(agent.dir, &proto, agent.room);
 		printf("%u segments of dead processes: %u exported, %u left\n", counts.found, counts.drained,

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include "export/metrics.h"
 #include "export/segments.h"
 
 /* The parts of the interspan-agent program. */
@@ -11,10 +12,13 @@ struct agent {
 	const struct config *config;
 	struct exporter *exporter;
 	uint8_t *room;          /* DRAIN_ROOM bytes */
+	struct metrics metrics;
 	int dir;                /* the user's segments */
 	_Atomic uint32_t *stop; /* set by SIGTERM and SIGINT */
 };
 
+/* A drain of the agent's, without a consumer; it leaves what cannot be delivered now where it is. */
+struct drain agent_drain(struct agent *agent);
 /* Drain every segment of this user that no other consumer serves, until stopped. The exit status. */
 int agent_serve(struct agent *agent);
 /* The same, until process pid and all that write to its segment are gone; then what dead processes left. */

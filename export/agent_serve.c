@@ -81,13 +81,10 @@ static bool meet(void *arg, int dir, const char *name)
 	strncpy(s->name, name, sizeof(s->name) - 1);
 	s->seen = true;
 	s->since_ns = clock_monotonic_ns();
-	s->drain = (struct drain){.consumer = &s->consumer,
-				  .exporter = serve->agent->exporter,
-				  .config = serve->agent->config,
-				  .stop = serve->agent->stop,
-				  .meanwhile = meanwhile,
-				  .arg = serve,
-				  .no_retry = true};
+	s->drain = agent_drain(serve->agent);
+	s->drain.consumer = &s->consumer;
+	s->drain.meanwhile = meanwhile;
+	s->drain.arg = serve;
 	s->next = serve->list;
 	serve->list = s;
 	serve->n++;
@@ -117,7 +114,7 @@ static void look_around(struct serve *serve)
 
 		if ((!s->seen && (consumer_is_foreign(&s->consumer) ||
 				  (consumer_is_empty(&s->consumer) && !consumer_has_writers(&s->consumer)))) ||
-		    (s->claimed && segments_retire(&s->consumer, serve->agent->dir, s->name)))
+		    (s->claimed && segments_retire(&s->drain, serve->agent->dir, s->name)))
 			part(serve, at);
 		else
 			at = &s->next;

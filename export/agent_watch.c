@@ -12,8 +12,7 @@
 
 void agent_drain_rest(struct agent *agent)
 {
-	struct drain proto = {
-	    .exporter = agent->exporter, .config = agent->config, .stop = agent->stop, .no_retry = true};
+	struct drain proto = agent_drain(agent);
 	uint64_t until = clock_monotonic_ns() + DRAIN_TRIES_NS;
 	struct retry retry;
 

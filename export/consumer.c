@@ -303,6 +303,14 @@ bool consumer_process(const struct consumer *c, uint32_t index, struct consumer_
 	return ret->pid != 0;
 }
 
+void consumer_creator(const struct consumer *c, struct consumer_process *ret)
+{
+	*ret = (struct consumer_process){.pid = c->header->creator_pid,
+					 .parent_pid = c->header->creator_parent_pid,
+					 .start_time = c->header->creator_start_time};
+	memcpy(ret->instance_id, c->header->creator_instance_id, sizeof(ret->instance_id));
+}
+
 uint32_t consumer_resource(const struct consumer *c, uint8_t *items, uint32_t cap)
 {
 	uint32_t len = *(volatile const uint32_t *)&c->header->resource_len;

@@ -131,6 +131,8 @@ void consumer_count(struct consumer *c, enum stat_id stat, uint64_t n);
 void consumer_totals(const struct consumer *c, uint64_t ret_totals[STAT_N]);
 /* Who wrote record->process? False: no such entry. Valid until the record is released. */
 bool consumer_process(const struct consumer *c, uint32_t index, struct consumer_process *ret);
+/* Who made the segment. */
+void consumer_creator(const struct consumer *c, struct consumer_process *ret);
 /*
  * Copy the shared resource (items_valid(); walk it with items_next()) to items. Returns its bytes; 0: none that
  * fits cap or holds together. ITEM_NAMED here is a plain string, and not an array's element.

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "export/drain.h"
 
+#include "export/metrics.h"
 #include "export/retry.h"
 #include "shim/clock.h"
 
@@ -21,6 +22,7 @@ void drain_begin(struct drain *d, uint8_t *room)
 		max = queue < 512 ? queue : 512;
 	d->max_spans = (uint32_t)max;
 	d->beat_ns = clock_monotonic_ns();
+	d->told_ns = d->beat_ns;
 	d->stopped_ns = 0;
 	d->flush_wanted = d->lost = false;
 	d->down = atomic_load(&d->consumer->header->collector_down) != 0;
@@ -99,6 +101,11 @@ bool drain_may_dally(struct drain *d)
 	return !is_stopping(d) && beat(d, clock_monotonic_ns()) && !drain_is_urgent(d);
 }
 
+bool drain_may_send(struct drain *d, bool leaving)
+{
+	return leaving ? !is_stopping(d) && beat(d, clock_monotonic_ns()) : drain_may_dally(d);
+}
+
 /* A flush that comes meanwhile ends the wait, once: whoever exits wants to know now. False: return now. */
 static bool back_off(struct drain *d, uint32_t wait_ms)
 {
@@ -133,6 +140,8 @@ static bool settle(struct drain *d, uint32_t spans, uint32_t invalid, const stru
 	consumer_count(d->consumer, taken, spans - rejected);
 	consumer_count(d->consumer, STAT_DROPPED_REJECTED, rejected);
 	consumer_count(d->consumer, STAT_DROPPED_INVALID, invalid);
+	if (d->metrics && d->metrics->enabled)
+		atomic_store(&d->consumer->header->counts_untold, 1);
 	return true;
 }
 
@@ -198,6 +207,8 @@ bool drain_all(struct drain *d)
 		end = drain_batch(d);
 	if (end != BATCH_LAST)
 		return false;
+	if (d->metrics)
+		metrics_send(d->metrics, d, wanted ? METRICS_BEFORE_EXIT : METRICS_IF_DUE);
 	if (wanted) {
 		d->flush_wanted = d->flush != flush;
 		consumer_flush_done(d->consumer, flush);

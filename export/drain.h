@@ -20,12 +20,14 @@ struct drain {
 	/* drain_run(): called when everything that was there is delivered; flushed: at somebody's wish. May be NULL. */
 	void (*caught_up)(void *arg, bool flushed);
 	void *arg;
+	struct metrics *metrics; /* where its counters go, too; NULL: nowhere */
 	bool no_retry; /* give up, with the spans left where they are, where one would back off */
 	uint32_t retry_after_ms; /* no_retry: how long the receiver asked to be left alone */
 	/* Private. */
 	struct consumer_batch batch;
 	uint32_t max_spans;
 	uint64_t beat_ns;    /* last heartbeat */
+	uint64_t told_ns;    /* when the counters were last exported, or drain_begin() */
 	uint64_t stopped_ns; /* when stop was first seen; 0 = not yet */
 	uint32_t flush;      /* asked for and not done */
 	bool flush_wanted;
@@ -46,6 +48,8 @@ void drain_begin(struct drain *drain, uint8_t *room);
 bool drain_all(struct drain *drain);
 /* Until stopped or taken over. */
 void drain_run(struct drain *drain);
+/* May what else the thread sends go on? Keeps the heartbeat. leaving: somebody waits for it who exits. */
+bool drain_may_send(struct drain *drain, bool leaving);
 /* Is somebody waiting for a flush, or a quarter of a shard waiting to be taken? */
 bool drain_is_urgent(struct drain *drain);
 /* For what else the thread does between two batches: keeps the heartbeat. False: back to work. */

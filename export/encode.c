@@ -37,23 +37,39 @@ static uint32_t slot_of(const struct record *r)
 	return r->process < SEGMENT_MAX_PROCESSES ? r->process : SEGMENT_MAX_PROCESSES;
 }
 
-void encoder_read_resource(struct encoder *encoder, const struct consumer *consumer, uint32_t index)
+/* process NULL: one of which nothing is known. */
+static void read_resource(struct encoder *encoder, const struct consumer *consumer, const struct consumer_process *process)
 {
 	struct process_identity identity = {0};
-	struct consumer_process process;
 	uint32_t len = consumer_resource(consumer, encoder->shared, sizeof(encoder->shared));
 
-	symbols_begin(&encoder->symbols, 0, 0);
-	if (consumer_process(consumer, index, &process)) {
-		/* One that has left may have become another program. */
-		if (process.stays && !consumer->foreign)
-			symbols_begin(&encoder->symbols, process.pid, process.start_time);
-		identity.pid = process.pid;
-		identity.parent_pid = process.parent_pid;
-		identity.start_time = process.start_time;
-		memcpy(identity.instance_id, process.instance_id, sizeof(identity.instance_id));
+	if (process) {
+		identity.pid = process->pid;
+		identity.parent_pid = process->parent_pid;
+		identity.start_time = process->start_time;
+		memcpy(identity.instance_id, process->instance_id, sizeof(identity.instance_id));
 	}
 	resource_read(&encoder->resource, encoder->shared, len, &identity, encoder->boot_unix_s);
+}
+
+static void read_process(struct encoder *encoder, const struct consumer *consumer, uint32_t slot)
+{
+	struct consumer_process process;
+	bool known = consumer_process(consumer, slot, &process);
+
+	symbols_begin(&encoder->symbols, 0, 0);
+	/* One that has left may have become another program. */
+	if (known && process.stays && !consumer->foreign)
+		symbols_begin(&encoder->symbols, process.pid, process.start_time);
+	read_resource(encoder, consumer, known ? &process : NULL);
+}
+
+void encoder_read_creator(struct encoder *encoder, const struct consumer *consumer)
+{
+	struct consumer_process creator;
+
+	consumer_creator(consumer, &creator);
+	read_resource(encoder, consumer, &creator);
 }
 
 /* The spans of one process, from record first on. A group is opened only when there is a span for it. */
@@ -109,7 +125,7 @@ uint32_t encode_batch(struct encoder *encoder, const struct consumer *consumer, 
 		if (done[slot / 64] & 1ull << slot % 64)
 			continue;
 		done[slot / 64] |= 1ull << slot % 64;
-		encoder_read_resource(encoder, consumer, slot);
+		read_process(encoder, consumer, slot);
 		encode_process(&pass, r);
 	}
 	if (encoder->encoding == ENCODING_JSON)

@@ -25,8 +25,8 @@ struct encoder {
 	_Alignas(8) uint8_t shared[SEGMENT_RESOURCE_BYTES];
 };
 
-/* Fill encoder->resource for the process at index of the segment's table. */
-void encoder_read_resource(struct encoder *encoder, const struct consumer *consumer, uint32_t index);
+/* Fill encoder->resource for the process that made the segment. */
+void encoder_read_creator(struct encoder *encoder, const struct consumer *consumer);
 
 void encoder_begin(struct encoder *encoder, enum encoding encoding, const struct config *settings);
 

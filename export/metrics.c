@@ -9,6 +9,8 @@
 #define MS_NS 1000000ull
 /* A collector gets this long to take the metrics: spans are waiting behind them. */
 #define PATIENCE_MS 2000
+/* Whoever exits waits for half a second in all. */
+#define EXIT_PATIENCE_MS 300
 
 /* Field numbers, as in export/otlp.proto. */
 enum { REQUEST_RESOURCE_METRICS = 1 };
@@ -127,8 +129,7 @@ void metrics_begin(struct metrics *metrics, const struct exporter *exporter)
 {
 	const struct config *settings = exporter->config;
 
-	*metrics = (struct metrics){.body = BUFFER(1u << 20), .begun_ns = clock_monotonic_ns()};
-	metrics->sent_ns = metrics->begun_ns;
+	*metrics = (struct metrics){.body = BUFFER(1u << 20)};
 	metrics->enabled = exporter->kind == EXPORTER_OTLP && !config_is(settings->metrics_exporter, "none");
 }
 
@@ -138,22 +139,31 @@ void metrics_end(struct metrics *metrics)
 	buffer_free(&metrics->body);
 }
 
+struct sending_metrics {
+	struct drain *drain;
+	bool leaving;
+};
+
 static bool wait_on(void *arg, uint64_t elapsed_ms)
 {
-	return elapsed_ms < PATIENCE_MS && drain_may_dally(arg);
+	struct sending_metrics *sending = arg;
+
+	return elapsed_ms < (sending->leaving ? EXIT_PATIENCE_MS : PATIENCE_MS) &&
+	       drain_may_send(sending->drain, sending->leaving);
 }
 
 static void read_values(struct metrics_values *values, const struct drain *drain)
 {
 	const struct encoder *encoder = &drain->exporter->encoder;
-	struct consumer_process first;
+	struct consumer_process creator;
 
 	consumer_totals(drain->consumer, values->totals);
 	values->capacity = drain->consumer->n_shards * drain->consumer->shard_bytes / SEGMENT_BYTES_PER_SPAN;
 	values->now_unix_ns = clock_monotonic_ns() + (uint64_t)clock_unix_offset_ns();
 	values->start_unix_ns = values->now_unix_ns;
-	if (consumer_process(drain->consumer, 0, &first) && first.start_time && encoder->boot_unix_s)
-		values->start_unix_ns = resource_time_ns(encoder->boot_unix_s, first.start_time);
+	consumer_creator(drain->consumer, &creator);
+	if (creator.start_time && encoder->boot_unix_s)
+		values->start_unix_ns = resource_time_ns(encoder->boot_unix_s, creator.start_time);
 }
 
 /* What is wrong with the settings was said when the endpoint for traces was read. */
@@ -163,8 +173,9 @@ static void say_nothing(int level, const char *text)
 	(void)text;
 }
 
-static void post(struct metrics *metrics, struct drain *drain)
+static void post(struct metrics *metrics, struct drain *drain, enum metrics_moment moment)
 {
+	struct sending_metrics sending = {drain, moment == METRICS_BEFORE_EXIT};
 	struct encoder *encoder = &drain->exporter->encoder;
 	struct http *http = http_open(&metrics->endpoint);
 	struct metrics_values values;
@@ -173,27 +184,38 @@ static void post(struct metrics *metrics, struct drain *drain)
 	if (!http)
 		return;
 	read_values(&values, drain);
-	encoder_read_resource(encoder, drain->consumer, 0);
+	encoder_read_creator(encoder, drain->consumer);
 	buffer_reset(&metrics->body);
 	metrics_encode(&metrics->body, &encoder->resource, &encoder->scope, &values);
 	if (!metrics->body.full) {
-		http_post(http, metrics->body.data, metrics->body.len, (struct patience){wait_on, drain}, &delivery);
+		atomic_store(&drain->consumer->header->counts_untold, 0);
+		http_post(http, metrics->body.data, metrics->body.len, (struct patience){wait_on, &sending}, &delivery);
+		if (delivery.outcome != DELIVERY_ACCEPTED)
+			atomic_store(&drain->consumer->header->counts_untold, 1);
 		/* Many receivers take traces only, which is no trouble worth a line. */
 		metrics->enabled = delivery.outcome != DELIVERY_REFUSED;
 	}
 	http_close(http);
 }
 
-void metrics_send(struct metrics *metrics, struct drain *drain, bool flushed)
+static bool is_time(const struct drain *drain, enum metrics_moment moment, uint64_t now)
 {
-	uint64_t interval = (uint64_t)drain->config->metric_export_interval_ms * MS_NS;
+	if (moment == METRICS_IF_DUE)
+		return now - drain->told_ns >= (uint64_t)drain->config->metric_export_interval_ms * MS_NS;
+	return atomic_load(&drain->consumer->header->counts_untold) != 0;
+}
+
+void metrics_send(struct metrics *metrics, struct drain *drain, enum metrics_moment moment)
+{
 	uint64_t now = clock_monotonic_ns();
 
-	if (!metrics->enabled || now - metrics->begun_ns < interval || (!flushed && now - metrics->sent_ns < interval))
+	if (!metrics->enabled || !is_time(drain, moment, now))
 		return;
-	metrics->sent_ns = now;
+	drain->told_ns = now;
 	if (!metrics->endpoint.url)
 		metrics->enabled = endpoint_read(&metrics->endpoint, drain->config, SIGNAL_METRICS, say_nothing) == 0;
 	if (metrics->enabled)
-		post(metrics, drain);
+		post(metrics, drain, moment);
+	if (!metrics->enabled)
+		atomic_store(&drain->consumer->header->counts_untold, 0);
 }

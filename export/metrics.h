@@ -12,8 +12,6 @@ struct metrics {
 	struct endpoint endpoint;
 	struct buffer body;
 	bool enabled;
-	uint64_t begun_ns; /* CLOCK_MONOTONIC */
-	uint64_t sent_ns;  /* the last attempt */
 };
 
 /* What is known of the segment at one moment. */
@@ -27,8 +25,16 @@ struct metrics_values {
 /* Nothing is ever sent unless the exporter is OTLP, OTEL_METRICS_EXPORTER allows it and there is an endpoint. */
 void metrics_begin(struct metrics *metrics, const struct exporter *exporter);
 void metrics_end(struct metrics *metrics);
-/* Send them if it is time to. flushed: the program may be about to exit. Who refuses is not asked again. */
-void metrics_send(struct metrics *metrics, struct drain *drain, bool flushed);
+enum metrics_moment {
+	METRICS_IF_DUE,      /* the interval has passed */
+	METRICS_BEFORE_EXIT, /* the program may be about to exit, and waits */
+	METRICS_AT_THE_END,  /* all its processes are gone */
+};
+/*
+ * Send those of one segment. At the last two moments whatever the interval says, if anything was delivered since: a program that lives
+ * shorter than the interval is counted, too. Who refuses is not asked again.
+ */
+void metrics_send(struct metrics *metrics, struct drain *drain, enum metrics_moment moment);
 
 /* An ExportMetricsServiceRequest. */
 void metrics_encode(struct buffer *b, const struct resource *resource, const struct otlp_scope *scope,

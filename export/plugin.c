@@ -151,7 +151,6 @@ static void caught_up(void *arg, bool flushed)
 		run->visited = true;
 		visit_orphans(run);
 	}
-	metrics_send(&run->metrics, &run->drain, flushed);
 }
 
 static void run_drain(struct export_host *host, struct consumer *consumer)
@@ -161,6 +160,7 @@ static void run_drain(struct export_host *host, struct consumer *consumer)
 				    .exporter = exporter,
 				    .config = host->config,
 				    .stop = host->stop,
+				    .metrics = &run.metrics,
 				    .caught_up = caught_up,
 				    .arg = &run}};
 	uint8_t *room = malloc(DRAIN_ROOM);

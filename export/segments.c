@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "export/metrics.h"
+
 static bool is_segment_name(const char *name)
 {
 	size_t len = strlen(name);
@@ -35,11 +37,13 @@ int segments_each(int dir, bool (*each)(void *arg, int dir, const char *name), v
 	return 0;
 }
 
-bool segments_retire(struct consumer *consumer, int dir, const char *name)
+bool segments_retire(struct drain *drain, int dir, const char *name)
 {
 	/* The writers first: what is empty now may not be so before they are gone. */
-	if (consumer_has_writers(consumer) || !consumer_is_empty(consumer))
+	if (consumer_has_writers(drain->consumer) || !consumer_is_empty(drain->consumer))
 		return false;
+	if (drain->metrics)
+		metrics_send(drain->metrics, drain, METRICS_AT_THE_END);
 	unlinkat(dir, name, 0);
 	return true;
 }
@@ -62,7 +66,7 @@ static bool drain_orphan(void *arg, int dir, const char *name)
 	if (!consumer_has_writers(&consumer) && consumer_claim(&consumer) == 0) {
 		drain.consumer = &consumer;
 		drain_begin(&drain, search->room);
-		done = drain_all(&drain) && segments_retire(&consumer, dir, name);
+		done = drain_all(&drain) && segments_retire(&drain, dir, name);
 		consumer_resign(&consumer);
 		search->counts.found++;
 		search->counts.drained += done;

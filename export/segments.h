@@ -27,8 +27,8 @@ struct orphan_counts {
  * room: as for drain_begin().
  */
 struct orphan_counts segments_drain_orphans(int dir, const struct drain *proto, uint8_t *room);
-/* Unlink a segment that is empty and that nobody writes to. False: it is still of use. */
-bool segments_retire(struct consumer *consumer, int dir, const char *name);
+/* Unlink the drain's segment if it is empty and nobody writes to it; first tell its counters. False: it is still of use. */
+bool segments_retire(struct drain *drain, int dir, const char *name);
 
 /*
  * Without a collector the segments of dead processes would fill the machine's memory: remove the oldest until those

@@ -287,7 +287,8 @@ void helper_flush(struct segment *segment, int timeout_ms)
 	uint32_t flush, flushed;
 	int left;
 
-	if (header == NULL || segment_is_empty(segment) || atomic_load(&header->collector_down) != 0)
+	if (header == NULL || atomic_load(&header->collector_down) != 0 ||
+	    (segment_is_empty(segment) && atomic_load(&header->counts_untold) == 0))
 		return;
 	helper_ensure(segment);
 	helper_hurry();

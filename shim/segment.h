@@ -22,7 +22,7 @@
  */
 
 #define SEGMENT_MAGIC "intspan1"
-#define SEGMENT_VERSION 2 /* of the header; the records have their own */
+#define SEGMENT_VERSION 3 /* of the header; the records have their own */
 #define SEGMENT_MIN_SHARDS 32
 #define SEGMENT_MAX_SHARDS 64
 #define SEGMENT_MAX_PROCESSES 256
@@ -79,7 +79,11 @@ struct segment_header {
 	uint32_t n_shards;     /* a power of two, <= SEGMENT_MAX_SHARDS */
 	uint64_t shard_bytes;  /* a power of two */
 	uint64_t total_bytes;  /* of the whole file */
+	/* Who made it: whose counters they are, as metrics. Its entry below may be another process's by then. */
 	uint32_t creator_pid;
+	uint32_t creator_parent_pid;
+	uint64_t creator_start_time;
+	uint8_t creator_instance_id[16];
 	uint32_t uid;
 	uint64_t pid_namespace; /* in which the numbers of processes and threads here mean something; 0: not known */
 	/* Written by consumers. */
@@ -87,13 +91,14 @@ struct segment_header {
 						       and not the process: it is gone after an exec, the pid is not */
 	_Atomic uint64_t heartbeat_ns;              /* CLOCK_MONOTONIC of the consumer's last step */
 	_Atomic uint32_t collector_down;            /* the last delivery failed: nobody need wait at exit */
+	_Atomic uint32_t counts_untold;             /* spans were delivered since the counters last were */
 	_Atomic uint64_t consumer_counters[STAT_N]; /* exported, dropped at export, ... */
 	/* Written by writers and consumers: the wake-up word. */
 	_Alignas(64) _Atomic uint32_t sleeping;     /* futex, enum segment_sleep: who ends the sleep stores AWAKE, then wakes */
 	_Atomic uint32_t mute;                      /* 1: writers in a sandbox wake nobody: the consumer is to look by itself */
 	_Atomic uint32_t flush;                     /* bumped to ask for everything to be sent now */
 	_Atomic uint32_t flushed;                   /* flush value that the consumer has satisfied */
-	/* A process that forks for each request, and its children (process.c). */
+	/* A process that forks for each request, and its children (output.c). */
 	_Atomic uint32_t standby_wanted;            /* a child had to export at its exit */
 	_Atomic uint64_t standby_ns;                /* until then its parent stands by to export: children need not */
 	_Atomic uint64_t due_ns;                    /* from then on a child that exits exports all the same */

@@ -250,6 +250,7 @@ static int join_table(struct segment *segment, uint64_t start_time)
 static void fill_header(struct segment *segment, const struct config *settings)
 {
 	struct segment_header *header = segment->header;
+	const struct segment_process *process = &header->processes[segment->process];
 	uint64_t magic;
 
 	header->version = SEGMENT_VERSION;
@@ -257,6 +258,9 @@ static void fill_header(struct segment *segment, const struct config *settings)
 	header->shard_bytes = segment->shard_bytes;
 	header->total_bytes = segment->map_bytes;
 	header->creator_pid = (uint32_t)sys_getpid();
+	header->creator_parent_pid = process->parent_pid;
+	header->creator_start_time = atomic_load(&process->start_time);
+	memcpy(header->creator_instance_id, process->instance_id, sizeof(header->creator_instance_id));
 	header->uid = sys_geteuid();
 	header->pid_namespace = task_pid_namespace();
 	header->resource_len = segment_describe_resource(header->resource, SEGMENT_RESOURCE_BYTES, settings);

@@ -212,6 +212,7 @@ class Collector:
         self.spans = []  # of requests that were answered with success
         self.refused = []  # of the others
         self.metrics = []
+        self.metrics_told = []  # the same, each with its resource
         self.requests = []  # path, headers, spans, status
         self.errors = []
         self.on_spans = on_spans
@@ -254,9 +255,12 @@ class Collector:
         try:
             assert handler.headers["Content-Type"] == "application/x-protobuf"
             if handler.path.endswith("/v1/metrics"):
-                metrics = metrics_of(self.pb2.ExportMetricsServiceRequest.FromString(body))
+                request = self.pb2.ExportMetricsServiceRequest.FromString(body)
+                metrics = metrics_of(request)
+                resource = attributes_of(request.resource_metrics[0].resource.attributes)
                 with self.lock:
                     self.metrics.append(metrics)
+                    self.metrics_told.append({"resource": resource, "metrics": metrics})
             else:
                 spans = spans_of(self.pb2.ExportTraceServiceRequest.FromString(body))
                 assert spans, "a request without spans"

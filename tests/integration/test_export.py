@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The exporter against a collector that misbehaves: nothing lost that should not be, every drop counted."""
+import http.server
 import json
 import os
 import pathlib
@@ -755,6 +756,87 @@ def test_counters_are_exported_as_metrics(tmp_path, collector):
     assert points(metrics, "interspan.written")[()] >= 10
     assert collector.errors == []
     assert [r["path"] for r in collector.requests if "metrics" in r["path"]][0] == "/v1/metrics"
+
+
+def exported(collector):
+    """What the last metrics say, segment by segment: whose service instance has how many spans exported."""
+    return {told["resource"]["service.instance.id"]: points(told["metrics"], "interspan.exported")[()]
+            for told in collector.metrics_told}
+
+
+def test_a_program_that_lives_shorter_than_the_interval_is_counted(tmp_path, collector):
+    """Whoever waits for a flush may be about to exit: the counters go before it is told that all is sent."""
+    with Writer(tmp_path, collector.url) as writer:
+        writer.start()
+        writer.write(3)
+        assert writer.ask("flush 20000") == "flushed"
+        assert list(exported(collector).values()) == [3]
+        assert writer.ask("flush 20000") == "flushed"
+        assert len(collector.metrics) == 1  # nothing has happened since
+        writer.write(2)
+        writer.settled(5)
+        assert writer.ask("flush 20000") == "flushed"
+        assert list(exported(collector).values()) == [5]
+
+
+def test_a_killed_program_s_counters_are_told_by_who_drains(tmp_path, collector):
+    with Writer(tmp_path, collector.url) as writer:
+        writer.start()
+        writer.write(10)
+        writer.settled(10)
+        writer.stop(2)
+        writer.write(5)
+        writer.kill()
+        assert collector.metrics == []
+        run_agent("drain", url=collector.url, tmp_path=tmp_path)
+        assert list(exported(collector).values()) == [15]
+        assert not writer.segment.exists()
+
+
+CALLER = """
+import sys, urllib.request
+urllib.request.urlopen(sys.argv[1]).read()
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("when", ["at-exit", "before-exit"])
+def test_a_short_lived_program_is_counted(tmp_path, collector, when):
+    """Also where its span has gone before and nothing else is left to send."""
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as server:
+        threading.Thread(target=server.handle_request).start()
+        settings = environment(collector.url, LD_PRELOAD=BUILD / "libinterspan.so", INTERSPAN_LOG_FILE=tmp_path / "log",
+                               OTEL_BSP_SCHEDULE_DELAY=20 if when == "before-exit" else 60000)
+        argv = [sys.executable, "-c", CALLER, f"http://127.0.0.1:{server.server_port}/"]
+        program = subprocess.Popen(argv, stdin=subprocess.PIPE, env=settings)
+        if when == "before-exit":
+            collector.wait_for(1)
+            assert collector.metrics == []
+        program.communicate(b"\n", timeout=receiver.DEADLINE)
+    assert program.returncode == 0 and len(collector.spans) == 1
+    assert list(exported(collector).values()) == [1]
+
+
+def test_the_agent_tells_counters(tmp_path, collector):
+    """Of the living at every interval, of the dead when it lets go of them."""
+    agent = subprocess.Popen([AGENT, "agent"], cwd=tmp_path,
+                             env=environment(collector.url, OTEL_METRIC_EXPORT_INTERVAL=100))
+    try:
+        with Writer(tmp_path) as one, Writer(tmp_path) as two:
+            one.write(10)
+            two.write(20)
+            two.settled(20)
+            two.kill()
+            wait_until(lambda: not two.segment.exists())
+            assert 20 in exported(collector).values()
+
+            def one_is_told():
+                one.write(1)
+                return max(exported(collector).values()) >= 30
+            wait_until(one_is_told)
+    finally:
+        agent.send_signal(signal.SIGTERM)
+        assert agent.wait(timeout=receiver.DEADLINE) == 0
 
 
 @pytest.mark.parametrize("settings", [{"OTEL_METRICS_EXPORTER": "none"}, {}])

@@ -319,6 +319,9 @@ static void a_flush_waits_for_everything(void)
 	CHECK(atomic_load(&s.header->flush) == 1);
 	helper_flush(&s, STOP_MS); /* nothing to send: nobody is asked */
 	CHECK(atomic_load(&s.header->flush) == 1);
+	atomic_store(&s.header->counts_untold, 1);
+	helper_flush(&s, STOP_MS); /* counters are something, too */
+	CHECK(atomic_load(&s.header->flush) == 2);
 	CHECK(helper_stop(STOP_MS));
 }
 
