@@ -7,6 +7,7 @@
 #include "shim/filter.h"
 #include "shim/forwarder.h"
 #include "shim/http_attributes.h"
+#include "shim/http_url.h"
 #include "shim/propagation.h"
 #include "shim/rules.h"
 #include "shim/runtime.h"

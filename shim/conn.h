@@ -17,6 +17,9 @@
  * could block. A second thread spins a bounded while for it, then gives the connection up: it becomes opaque, never wrong.
  */
 
+#define CONN_HOST 60
+#define CONN_ITEMS 192
+
 enum conn_role { CONN_SERVER = 1, CONN_CLIENT = 2 };
 
 struct conn {
@@ -63,6 +66,13 @@ struct conn {
 	uint32_t pending;          /* slot of the exchange begun for a head that is not fully sent; 0: none */
 	uint8_t edits_done;        /* bit per enum inject_field */
 	bool edit_this;            /* this head gets edits */
+	/* Attributes that say who talks to whom, as record items: of the last plain request. n 0: there was none. */
+	struct {
+		uint16_t len;
+		uint8_t n, host_len;
+		uint8_t host[CONN_HOST]; /* its Host field */
+		uint8_t items[CONN_ITEMS];
+	} ends;
 	uint8_t *owed;             /* bytes of ours that a short write cut off: they go before anything else */
 	uint16_t owed_len, owed_sent;
 };

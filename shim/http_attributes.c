@@ -4,6 +4,7 @@
 
 #include "shim/blocks.h"
 #include "shim/filter.h"
+#include "shim/http_url.h"
 #include "shim/span.h"
 
 #define TEXT(s) slice(s, sizeof(s) - 1)
@@ -15,197 +16,52 @@ enum exchange_method http_method_of(struct slice method)
 	return slice_equal(method, TEXT("CONNECT")) ? METHOD_CONNECT : METHOD_OTHER;
 }
 
-/* ---- pieces of URLs ---- */
+/* ---- URLs ---- */
 
-void http_split_host(struct slice authority, struct slice *ret_host, uint16_t *ret_port)
-{
-	size_t end = authority.len;
-	unsigned port = 0, scale = 1;
-
-	*ret_host = authority;
-	*ret_port = 0;
-	while (end > 0 && authority.p[end - 1] >= '0' && authority.p[end - 1] <= '9' && scale < 100000) {
-		port += (unsigned)(authority.p[--end] - '0') * scale;
-		scale *= 10;
-	}
-	if (end > 0 && end < authority.len && authority.p[end - 1] == ':' && port <= 65535) {
-		*ret_host = slice(authority.p, end - 1);
-		*ret_port = (uint16_t)port;
-	}
-	if (ret_host->len > 2 && ret_host->p[0] == '[' && ret_host->p[ret_host->len - 1] == ']')
-		*ret_host = slice(ret_host->p + 1, ret_host->len - 2);
-}
-
-struct target {
-	struct slice scheme, authority, path, query; /* .p NULL: absent */
-};
-
-static struct slice before(struct slice s, const uint8_t *at)
-{
-	return slice(s.p, (size_t)(at - s.p));
-}
-
-static struct slice after(struct slice s, const uint8_t *at)
-{
-	return slice(at + 1, s.len - (size_t)(at - s.p) - 1);
-}
-
-static void split_path(struct slice s, struct target *ret)
-{
-	const uint8_t *mark = memchr(s.p, '#', s.len);
-
-	if (mark)
-		s = before(s, mark);
-	mark = memchr(s.p, '?', s.len);
-	ret->path = mark ? before(s, mark) : s;
-	ret->query = mark ? after(s, mark) : SLICE_NONE;
-}
-
-/* origin-form, absolute-form or asterisk-form (RFC 9112 section 3.2); user information is left out. */
-static void split_target(struct slice s, struct target *ret)
-{
-	*ret = (struct target){.path = TEXT("/")};
-	if (s.len > 0 && s.p[0] != '/') {
-		const uint8_t *colon = memchr(s.p, ':', s.len < 16 ? s.len : 16);
-
-		if (!colon || (size_t)(s.p + s.len - colon) < 3 || colon[1] != '/' || colon[2] != '/') {
-			ret->path = s; /* "*" */
-			return;
-		}
-		ret->scheme = before(s, colon);
-		s = slice(colon + 3, (size_t)(s.p + s.len - colon) - 3);
-
-		size_t end = 0;
-
-		while (end < s.len && s.p[end] != '/' && s.p[end] != '?')
-			end++;
-		ret->authority = slice(s.p, end);
-		for (size_t i = end; i > 0; i--) {
-			if (s.p[i - 1] == '@') {
-				ret->authority = slice(s.p + i, end - i);
-				break;
-			}
-		}
-		s = slice_from(s, end);
-		if (s.len == 0)
-			return;
-	}
-	split_path(s, ret);
-}
-
-/* ---- redaction ---- */
-
-static bool is_secret_key(struct slice key)
-{
-	static const char *const keys[] = {
-		"x-amz-signature", "x-amz-credential", "x-amz-security-token", "sig", "x-goog-signature",
-		"awsaccesskeyid", "signature", "password", "passwd", "pwd", "secret", "client_secret", "token",
-		"access_token", "refresh_token", "id_token", "api_key", "apikey", "api-key", "auth", "authorization",
-		"credential", "credentials", "session", "sessionid", "session_id", "jwt",
-	};
-
-	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-		if (slice_is_nocase(key, keys[i], strlen(keys[i])))
-			return true;
-	return false;
-}
-
-static struct slice key_of(struct slice pair)
-{
-	const uint8_t *equals = memchr(pair.p, '=', pair.len);
-
-	return equals ? before(pair, equals) : SLICE_NONE;
-}
-
-static struct slice next_pair(struct slice *query)
-{
-	const uint8_t *amp = memchr(query->p, '&', query->len);
-	struct slice pair = amp ? before(*query, amp) : *query;
-
-	*query = amp ? after(*query, amp) : SLICE_NONE;
-	return pair;
-}
-
-static bool holds_secret(struct slice query)
-{
-	while (query.len > 0) {
-		struct slice key = key_of(next_pair(&query));
-
-		if (key.p && is_secret_key(key))
-			return true;
-	}
-	return false;
-}
-
-struct text {
-	uint8_t *p;
-	size_t len, cap;
-};
-
-static void append(struct text *t, struct slice s)
-{
-	size_t n = s.len < t->cap - t->len ? s.len : t->cap - t->len;
-
-	if (n > 0)
-		memcpy(t->p + t->len, s.p, n);
-	t->len += n;
-}
-
-static void append_redacted(struct text *t, struct slice query)
-{
-	bool first = true;
-
-	while (query.len > 0) {
-		struct slice pair = next_pair(&query), key = key_of(pair);
-
-		if (!first)
-			append(t, TEXT("&"));
-		first = false;
-		if (key.p && is_secret_key(key)) {
-			append(t, key);
-			append(t, TEXT("=REDACTED"));
-		} else {
-			append(t, pair);
-		}
-	}
-}
-
-static void add_query(struct exchange *e, struct slice query)
+static void add_redacted_query(struct exchange *e, struct slice query)
 {
 	uint32_t cap;
-	struct text t;
+	struct http_text t = {block_take(query.len + 1, &cap), 0, 0};
 
-	if (!query.p || query.len == 0)
-		return;
-	if (!holds_secret(query)) {
-		span_string(e, ATTR_URL_QUERY, query);
-		return;
-	}
-	t = (struct text){block_take(query.len + 1, &cap), 0, 0};
 	if (!t.p)
 		return;
 	t.cap = cap;
-	append_redacted(&t, query);
+	http_append_redacted(&t, query);
 	span_string(e, ATTR_URL_QUERY, slice(t.p, t.len));
 	block_give(t.p);
 }
 
-static void add_full_url(struct exchange *e, const struct target *target, struct slice authority)
+static void add_query(struct exchange *e, struct slice query)
+{
+	if (!query.p || query.len == 0)
+		return;
+	if (http_holds_secret(query))
+		add_redacted_query(e, query);
+	else
+		span_string(e, ATTR_URL_QUERY, query);
+}
+
+static void append_url(struct http_text *t, const struct http_target *target, struct slice authority)
+{
+	http_append(t, target->scheme.p ? target->scheme : TEXT("http"));
+	http_append(t, TEXT("://"));
+	http_append(t, authority);
+	http_append(t, target->path);
+	if (target->query.p) {
+		http_append(t, TEXT("?"));
+		http_append_redacted(t, target->query);
+	}
+}
+
+static void add_full_url(struct exchange *e, const struct http_target *target, struct slice authority)
 {
 	uint32_t cap;
-	struct text t = {block_take(BLOCK_SMALL, &cap), 0, 0};
+	struct http_text t = {block_take(BLOCK_SMALL, &cap), 0, 0};
 
 	if (!t.p)
 		return;
 	t.cap = cap;
-	append(&t, target->scheme.p ? target->scheme : TEXT("http"));
-	append(&t, TEXT("://"));
-	append(&t, authority);
-	append(&t, target->path);
-	if (target->query.p) {
-		append(&t, TEXT("?"));
-		append_redacted(&t, target->query);
-	}
+	append_url(&t, target, authority);
 	span_string(e, ATTR_URL_FULL, slice(t.p, t.len));
 	block_give(t.p);
 }
@@ -252,6 +108,35 @@ static void add_version(struct exchange *e, const struct http1_head *head)
 	span_string(e, ATTR_NETWORK_PROTOCOL_VERSION, head->minor ? TEXT("1.1") : TEXT("1.0"));
 }
 
+/* Does nothing in the head change what the connection and the Host field say about who talks to whom? */
+static bool is_plain(const struct http1_head *head, const struct http_target *target)
+{
+	return (head->n_kept[HTTP1_FORWARDED] | head->n_kept[HTTP1_X_FORWARDED_FOR] |
+		head->n_kept[HTTP1_X_FORWARDED_PROTO] | head->n_kept[HTTP1_X_FORWARDED_HOST]) == 0 &&
+	       !target->scheme.p && head->minor == 1;
+}
+
+static bool add_remembered(struct exchange *e, const struct conn *c, struct slice host)
+{
+	return c->ends.n > 0 && slice_equal(host, slice(c->ends.host, c->ends.host_len)) &&
+	       span_items(e, c->ends.items, c->ends.len, c->ends.n);
+}
+
+/* What was added to the record since it ended at `from` and had n attributes. */
+static void remember(const struct exchange *e, struct conn *c, struct slice host, const uint8_t *from, uint32_t n)
+{
+	size_t len = (size_t)(e->record.at - from);
+
+	if (host.len > sizeof(c->ends.host) || len > sizeof(c->ends.items) || e->record.record->dropped_attrs)
+		return;
+	if (host.len > 0)
+		memcpy(c->ends.host, host.p, host.len);
+	memcpy(c->ends.items, from, len);
+	c->ends.host_len = (uint8_t)host.len;
+	c->ends.len = (uint16_t)len;
+	c->ends.n = (uint8_t)(e->n_attributes - n);
+}
+
 /* ---- server ---- */
 
 /* The value of one parameter in the first element of a Forwarded field (RFC 7239), quotes taken off. */
@@ -261,12 +146,12 @@ static struct slice forwarded(struct slice field, const char *name)
 	const uint8_t *comma = memchr(field.p, ',', field.len);
 
 	if (comma)
-		field = before(field, comma);
+		field = slice_before(field, comma);
 	while (field.len > 0) {
 		const uint8_t *semicolon = memchr(field.p, ';', field.len);
-		struct slice pair = semicolon ? before(field, semicolon) : field;
+		struct slice pair = semicolon ? slice_before(field, semicolon) : field;
 
-		field = semicolon ? after(field, semicolon) : SLICE_NONE;
+		field = semicolon ? slice_after(field, semicolon) : SLICE_NONE;
 		while (pair.len > 0 && pair.p[0] == ' ')
 			pair = slice_from(pair, 1);
 		if (pair.len <= len + 1 || pair.p[len] != '=' || !slice_is_nocase(slice(pair.p, len), name, len))
@@ -283,7 +168,7 @@ static struct slice first_of_list(struct slice list)
 {
 	const uint8_t *comma = list.p ? memchr(list.p, ',', list.len) : NULL;
 
-	return comma ? before(list, comma) : list;
+	return comma ? slice_before(list, comma) : list;
 }
 
 /* By the Forwarded field if there is one, else by the older X-Forwarded-*. */
@@ -328,7 +213,7 @@ static void add_client_address(struct exchange *e, struct conn *c, const struct 
 }
 
 static void add_server_address(struct exchange *e, struct conn *c, const struct http1_head *head,
-			       const struct target *target)
+			       const struct http_target *target)
 {
 	struct slice authority = forwarded_or(head, "host", HTTP1_X_FORWARDED_HOST), host;
 	char text[ENDPOINT_TEXT];
@@ -351,25 +236,40 @@ static void add_server_address(struct exchange *e, struct conn *c, const struct 
 		span_int(e, ATTR_SERVER_PORT, port);
 }
 
-void http_describe_server(struct exchange *e, struct conn *c, const struct http1_head *head)
+static void add_ends_of_server(struct exchange *e, struct conn *c, const struct http1_head *head,
+			       const struct http_target *target)
 {
-	struct slice route = filter_route(head->target), scheme;
-	struct target target;
+	struct slice scheme = forwarded_or(head, "proto", HTTP1_X_FORWARDED_PROTO);
 
-	if (!e->recorded)
-		return;
-	split_target(head->target, &target);
-	scheme = forwarded_or(head, "proto", HTTP1_X_FORWARDED_PROTO);
-	add_method(e, head, route);
-	span_string(e, ATTR_URL_SCHEME, scheme.p ? scheme : target.scheme.p ? target.scheme : TEXT("http"));
-	span_string(e, ATTR_URL_PATH, target.path);
-	add_query(e, target.query);
-	span_string(e, ATTR_HTTP_ROUTE, route);
-	add_server_address(e, c, head, &target);
+	span_string(e, ATTR_URL_SCHEME, scheme.p ? scheme : target->scheme.p ? target->scheme : TEXT("http"));
+	add_server_address(e, c, head, target);
 	add_client_address(e, c, head);
 	add_peer(e, c);
 	add_version(e, head);
+}
+
+void http_describe_server(struct exchange *e, struct conn *c, const struct http1_head *head)
+{
+	struct slice route = filter_route(head->target), host = http1_kept(head, HTTP1_HOST);
+	struct http_target target;
+
+	if (!e->recorded)
+		return;
+	http_split_target(head->target, &target);
+	add_method(e, head, route);
+	span_string(e, ATTR_URL_PATH, target.path);
+	add_query(e, target.query);
+	span_string(e, ATTR_HTTP_ROUTE, route);
 	span_string(e, ATTR_USER_AGENT_ORIGINAL, http1_kept(head, HTTP1_USER_AGENT));
+	if (!is_plain(head, &target)) {
+		add_ends_of_server(e, c, head, &target);
+	} else if (!add_remembered(e, c, host)) {
+		const uint8_t *from = e->record.at;
+		uint32_t n = e->n_attributes;
+
+		add_ends_of_server(e, c, head, &target);
+		remember(e, c, host, from, n);
+	}
 	add_captured(e, head, true);
 }
 
@@ -387,25 +287,13 @@ static struct slice address_in_url(const struct endpoint *peer, char text[ENDPOI
 	return slice(text, n + 2);
 }
 
-void http_describe_client(struct exchange *e, struct conn *c, const struct http1_head *head)
+static void add_ends_of_client(struct exchange *e, struct conn *c, const struct http1_head *head,
+			       struct slice authority)
 {
-	char text[ENDPOINT_TEXT + 2];
-	struct slice authority, host;
-	struct target target;
-	uint16_t port = 0;
+	struct slice host;
+	uint16_t port;
 
-	if (!e->recorded)
-		return;
-	split_target(head->target, &target);
-	add_method(e, head, SLICE_NONE);
-	authority = e->method == METHOD_CONNECT ? head->target
-		    : target.authority.p	? target.authority
-						: http1_kept(head, HTTP1_HOST);
-	if (!authority.p || authority.len == 0)
-		authority = address_in_url(conn_peer(c), text);
 	http_split_host(authority, &host, &port);
-	if (e->method != METHOD_CONNECT)
-		add_full_url(e, &target, authority);
 	span_string(e, ATTR_SERVER_ADDRESS, host);
 	if (!port)
 		port = conn_peer(c)->family == 1 ? 0 : conn_peer(c)->port;
@@ -413,6 +301,32 @@ void http_describe_client(struct exchange *e, struct conn *c, const struct http1
 		span_int(e, ATTR_SERVER_PORT, port);
 	add_peer(e, c);
 	add_version(e, head);
+}
+
+void http_describe_client(struct exchange *e, struct conn *c, const struct http1_head *head)
+{
+	char text[ENDPOINT_TEXT + 2];
+	struct slice authority, host = http1_kept(head, HTTP1_HOST);
+	struct http_target target;
+
+	if (!e->recorded)
+		return;
+	http_split_target(head->target, &target);
+	add_method(e, head, SLICE_NONE);
+	authority = e->method == METHOD_CONNECT ? head->target : target.authority.p ? target.authority : host;
+	if (!authority.p || authority.len == 0)
+		authority = address_in_url(conn_peer(c), text);
+	if (e->method != METHOD_CONNECT)
+		add_full_url(e, &target, authority);
+	if (!is_plain(head, &target) || e->method == METHOD_CONNECT) {
+		add_ends_of_client(e, c, head, authority);
+	} else if (!add_remembered(e, c, host)) {
+		const uint8_t *from = e->record.at;
+		uint32_t n = e->n_attributes;
+
+		add_ends_of_client(e, c, head, authority);
+		remember(e, c, host, from, n);
+	}
 	add_captured(e, head, true);
 }
 

@@ -16,6 +16,4 @@ void http_describe_response(struct exchange *e, const struct http1_head *head);
 /* Sizes, once both messages are over. */
 void http_describe_sizes(struct exchange *e);
 
-/* Host field or authority to host and port (0: none given). */
-void http_split_host(struct slice authority, struct slice *ret_host, uint16_t *ret_port);
 enum exchange_method http_method_of(struct slice method);

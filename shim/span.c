@@ -64,6 +64,18 @@ void span_name(struct exchange *e, struct slice a, struct slice b)
 	}
 }
 
+bool span_items(struct exchange *e, const uint8_t *items, size_t len, uint32_t n)
+{
+	struct record_builder *b = &e->record;
+
+	if (e->n_attributes + n > span_limits.attributes || len > (size_t)(b->end - b->at))
+		return false;
+	memcpy(b->at, items, len);
+	b->at += len;
+	e->n_attributes += n;
+	return true;
+}
+
 void span_named(struct exchange *e, const char *prefix, struct slice key, struct slice value)
 {
 	char full[KEY_MAX];
@@ -168,11 +180,13 @@ void span_event(struct exchange *e, const struct event_facts *event)
 	record_add(&e->record, ITEM_EVENT_END, 0, NULL, 0);
 }
 
-static const char *const evidence_texts[EVIDENCE_N] = {
-	[EVIDENCE_ROOT] = "root",	  [EVIDENCE_REMOTE] = "remote",	    [EVIDENCE_STAMP] = "stamp",
-	[EVIDENCE_RUNTIME] = "runtime",	  [EVIDENCE_WORK_ITEM] = "work_item", [EVIDENCE_STIMULUS] = "stimulus",
-	[EVIDENCE_THREAD] = "thread",	  [EVIDENCE_OPENER] = "opener",	    [EVIDENCE_CONTENT] = "content",
-	[EVIDENCE_AMBIGUOUS] = "ambiguous",
+#define TEXT(s) {(const uint8_t *)(s), sizeof(s) - 1}
+
+static const struct slice evidence_texts[EVIDENCE_N] = {
+	[EVIDENCE_ROOT] = TEXT("root"),	  [EVIDENCE_REMOTE] = TEXT("remote"),	    [EVIDENCE_STAMP] = TEXT("stamp"),
+	[EVIDENCE_RUNTIME] = TEXT("runtime"),	  [EVIDENCE_WORK_ITEM] = TEXT("work_item"), [EVIDENCE_STIMULUS] = TEXT("stimulus"),
+	[EVIDENCE_THREAD] = TEXT("thread"),	  [EVIDENCE_OPENER] = TEXT("opener"),	    [EVIDENCE_CONTENT] = TEXT("content"),
+	[EVIDENCE_AMBIGUOUS] = TEXT("ambiguous"),
 };
 
 void span_parent(struct exchange *e, const struct context *parent, enum evidence evidence)
@@ -190,6 +204,5 @@ void span_parent(struct exchange *e, const struct context *parent, enum evidence
 		r->parent_remote = parent->remote;
 	}
 	if (config.evidence)
-		span_string(e, ATTR_INTERSPAN_PARENT_EVIDENCE,
-			    slice(evidence_texts[evidence], strlen(evidence_texts[evidence])));
+		span_string(e, ATTR_INTERSPAN_PARENT_EVIDENCE, evidence_texts[evidence]);
 }

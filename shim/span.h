@@ -20,6 +20,8 @@ void span_open(struct exchange *e, enum span_kind kind);
 void span_name(struct exchange *e, struct slice a, struct slice b); /* "a b", or "a" */
 static inline void span_string(struct exchange *e, enum attr key, struct slice value); /* .p NULL: nothing */
 static inline void span_int(struct exchange *e, enum attr key, int64_t value);
+/* n attributes that were built before, len bytes of items. False, and nothing added: some of them would have to be left out. */
+bool span_items(struct exchange *e, const uint8_t *items, size_t len, uint32_t n);
 void span_named(struct exchange *e, const char *prefix, struct slice key, struct slice value);
 void span_link(struct exchange *e, const struct context *linked);
 void span_tracestate(struct exchange *e);

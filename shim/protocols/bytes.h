@@ -24,6 +24,17 @@ static inline struct slice slice_from(struct slice s, size_t offset)
 	return offset > s.len ? SLICE_NONE : slice(s.p + offset, s.len - offset);
 }
 
+/* What stands before, and what after, the byte at `at`, which lies in s. */
+static inline struct slice slice_before(struct slice s, const uint8_t *at)
+{
+	return slice(s.p, (size_t)(at - s.p));
+}
+
+static inline struct slice slice_after(struct slice s, const uint8_t *at)
+{
+	return slice(at + 1, s.len - (size_t)(at - s.p) - 1);
+}
+
 static inline bool slice_equal(struct slice a, struct slice b)
 {
 	return a.len == b.len && (a.len == 0 || memcmp(a.p, b.p, a.len) == 0);

@@ -206,6 +206,66 @@ static void what_proxies_say_is_believed(void **state)
 	assert_text(r, ATTR_CLIENT_ADDRESS, "2001:db8::2");
 }
 
+/* The Host field, or what proxies say, may change from one request to the next. */
+static void each_request_of_a_connection_has_its_own_ends(void **state)
+{
+	static const struct {
+		const char *request, *address, *client, *scheme, *version;
+		int64_t port;
+	} cases[] = {
+		{"GET /1 HTTP/1.1\r\nHost: one\r\n\r\n", "one", "192.0.2.7", "http", "1.1", 80},
+		{"GET /2 HTTP/1.1\r\nHost: one\r\n\r\n", "one", "192.0.2.7", "http", "1.1", 80},
+		{"GET /3 HTTP/1.1\r\nHost: two:81\r\n\r\n", "two", "192.0.2.7", "http", "1.1", 81},
+		{"GET /4 HTTP/1.1\r\nHost: two:81\r\nX-Forwarded-For: 10.0.0.1\r\n\r\n", "two", "10.0.0.1", "http", "1.1", 81},
+		{"GET /5 HTTP/1.1\r\nHost: two:81\r\nX-Forwarded-Proto: https\r\n\r\n", "two", "192.0.2.7", "https", "1.1", 81},
+		{"GET /6 HTTP/1.1\r\nHost: two:81\r\nForwarded: host=three:82\r\n\r\n", "three", "192.0.2.7", "http", "1.1", 82},
+		{"GET http://four:83/7 HTTP/1.1\r\nHost: two:81\r\n\r\n", "four", "192.0.2.7", "http", "1.1", 83},
+		{"GET /8 HTTP/1.1\r\nHost: two:81\r\n\r\n", "two", "192.0.2.7", "http", "1.1", 81},
+		{"GET /9 HTTP/1.0\r\nHost: two:81\r\n\r\n", "two", "192.0.2.7", "http", "1.0", 81},
+	};
+	struct link l = hook_accept_from("192.0.2.7", 4711);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct record *r;
+
+		serve_begin(&l, cases[i].request);
+		program_says(&l, RESPONSE);
+		r = span_at(spans_count() - 1);
+		assert_text(r, ATTR_SERVER_ADDRESS, cases[i].address);
+		assert_text(r, ATTR_CLIENT_ADDRESS, cases[i].client);
+		assert_text(r, ATTR_URL_SCHEME, cases[i].scheme);
+		assert_text(r, ATTR_NETWORK_PROTOCOL_VERSION, cases[i].version);
+		if (cases[i].port != 80) /* else the local one, whatever that is here */
+			assert_int_equal(span_number(r, ATTR_SERVER_PORT), cases[i].port);
+		assert_int_equal(span_number(r, ATTR_NETWORK_PEER_PORT), 4711);
+	}
+	link_close(&l);
+}
+
+static void each_call_of_a_connection_has_its_own_ends(void **state)
+{
+	static const char *const hosts[] = {"one", "one", "two", "one"};
+	struct link l = hook_connect_to("192.0.2.9", 8080);
+	char buf[4096], request[128];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
+		const struct record *r;
+
+		sprintf(request, "GET /a HTTP/1.1\r\nHost: %s\r\n\r\n", hosts[i]);
+		call_begin(&l, request, NULL, 0);
+		peer_says(&l, RESPONSE);
+		(void)program_reads(&l, buf, sizeof(buf));
+		r = span_at(spans_count() - 1);
+		assert_text(r, ATTR_SERVER_ADDRESS, hosts[i]);
+		assert_int_equal(span_number(r, ATTR_SERVER_PORT), 8080);
+		assert_text(r, ATTR_NETWORK_PEER_ADDRESS, "192.0.2.9");
+		assert_text(r, ATTR_NETWORK_PROTOCOL_VERSION, "1.1");
+	}
+	link_close(&l);
+}
+
 static void unix_peers_have_a_transport(void **state)
 {
 	const struct record *r = served_from(NULL, REQUEST, RESPONSE);
@@ -251,6 +311,8 @@ int main(void)
 		TEST(unknown_methods_are_other, up),
 		TEST(status_codes_are_errors_by_side, up),
 		TEST(what_proxies_say_is_believed, up),
+		TEST(each_request_of_a_connection_has_its_own_ends, up),
+		TEST(each_call_of_a_connection_has_its_own_ends, up),
 		TEST(unix_peers_have_a_transport, up),
 		TEST(only_listed_headers_are_recorded, up_with_lists),
 		TEST(evidence_can_be_left_out, up_without_evidence),
