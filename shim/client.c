@@ -113,7 +113,8 @@ struct exchange *client_request(struct conn *c, const struct http1_head *head, u
 	exchange_identify(e, context_is_valid(&d.parent) ? &d.parent : NULL);
 	attach(e, server, d.evidence, opened_for_it, server ? HANDLE_NONE : rules_presumed_of(t, head, waiter));
 	inherit(e, server);
-	excluded = filter_excludes(head->target, c->peer.port, &c->peer) || (server && !server->counted);
+	excluded = (filter_excludes_any() && filter_excludes(head->target, c->peer.port, &c->peer)) ||
+		   (server && !server->counted);
 	if (excluded)
 		e->context.flags &= (uint8_t)~TRACE_FLAG_SAMPLED;
 	e->counted = !excluded;

@@ -81,13 +81,8 @@ void conn_leave(struct conn *c)
 	atomic_store_explicit(&c->busy, 0, memory_order_release);
 }
 
-struct conn *conn_enter_any(int fd, fd_word *ret_word)
+struct conn *conn_enter_as(int fd, fd_word word)
 {
-	fd_word word = fdtable_word(fd);
-
-	if ((word & 0xff) != FD_CONNECTION)
-		return NULL;
-
 	struct conn *c = conn_at(fdtable_object(word));
 
 	if (!lock(c)) {
@@ -101,8 +96,13 @@ struct conn *conn_enter_any(int fd, fd_word *ret_word)
 	}
 	if (atomic_load_explicit(&c->missed, memory_order_relaxed))
 		conn_give_up(c);
-	*ret_word = word;
 	return c;
+}
+
+struct conn *conn_enter_any(int fd, fd_word *ret_word)
+{
+	*ret_word = fdtable_word(fd);
+	return fdtable_kind_of(*ret_word) == FD_CONNECTION ? conn_enter_as(fd, *ret_word) : NULL;
 }
 
 struct conn *conn_enter(int fd, fd_word *ret_word)

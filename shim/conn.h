@@ -97,6 +97,8 @@ uint32_t conn_slot(const struct conn *c);
  * opaque from now on). ret_word is for conn_reenter().
  */
 struct conn *conn_enter(int fd, fd_word *ret_word);
+/* The same for a descriptor that was just looked up, opaque ones included. */
+struct conn *conn_enter_as(int fd, fd_word word);
 /* Enter it again after a real call. False: it was closed meanwhile. */
 bool conn_reenter(struct conn *c, int fd, fd_word word);
 void conn_leave(struct conn *c);

@@ -43,9 +43,14 @@ static inline fd_word fdtable_word(int fd)
 	return leaf ? atomic_load_explicit(&leaf[(unsigned)fd % FDTABLE_LEAF], memory_order_acquire) : 0;
 }
 
+static inline enum fd_kind fdtable_kind_of(fd_word word)
+{
+	return (enum fd_kind)(word & 0xff);
+}
+
 static inline enum fd_kind fdtable_kind(int fd)
 {
-	return (enum fd_kind)(fdtable_word(fd) & 0xff);
+	return fdtable_kind_of(fdtable_word(fd));
 }
 
 static inline uint32_t fdtable_object(fd_word word)

@@ -242,11 +242,13 @@ static bool matches_peer(const struct item *item, const struct endpoint *peer)
 	}
 }
 
+bool filter_excludes_any(void)
+{
+	return excluded.n > 0;
+}
+
 bool filter_excludes(struct slice target, uint16_t port, const struct endpoint *peer)
 {
-	if (excluded.n == 0)
-		return false;
-
 	struct slice path = path_of(target);
 
 	for (unsigned i = 0; i < excluded.n; i++) {

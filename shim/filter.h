@@ -14,6 +14,7 @@ typedef void filter_warning(const char *name, const char *value, const char *pro
 void filter_start(filter_warning *warn);
 
 /* target: as in the request line. local_port: ours on a server exchange, the peer's on a client exchange. */
+bool filter_excludes_any(void); /* no: nothing need be found out for filter_excludes() */
 bool filter_excludes(struct slice target, uint16_t port, const struct endpoint *peer);
 bool filter_trusts(const struct endpoint *peer);
 /* host: the Host field, port cut off. */

@@ -91,16 +91,20 @@ static void add_peer(struct exchange *e, struct conn *c)
 		span_string(e, ATTR_NETWORK_TRANSPORT, TEXT("unix"));
 }
 
-static void add_captured(struct exchange *e, const struct http1_head *head, bool request)
+static __attribute__((noinline)) void add_listed(struct exchange *e, const struct http1_head *head, bool request)
 {
 	struct slice name, value;
 	size_t cursor = 0;
 
-	if (!e->recorded || !filter_captures_any(request))
-		return;
 	while (http1_next_field(head, &cursor, &name, &value))
 		if (filter_captures(request, name))
 			span_named(e, request ? "http.request.header." : "http.response.header.", name, value);
+}
+
+static inline void add_captured(struct exchange *e, const struct http1_head *head, bool request)
+{
+	if (filter_captures_any(request))
+		add_listed(e, head, request);
 }
 
 static void add_version(struct exchange *e, const struct http1_head *head)
@@ -253,8 +257,6 @@ void http_describe_server(struct exchange *e, struct conn *c, const struct http1
 	struct slice route = filter_route(head->target), host = http1_kept(head, HTTP1_HOST);
 	struct http_target target;
 
-	if (!e->recorded)
-		return;
 	http_split_target(head->target, &target);
 	add_method(e, head, route);
 	span_string(e, ATTR_URL_PATH, target.path);
@@ -309,8 +311,6 @@ void http_describe_client(struct exchange *e, struct conn *c, const struct http1
 	struct slice authority, host = http1_kept(head, HTTP1_HOST);
 	struct http_target target;
 
-	if (!e->recorded)
-		return;
 	http_split_target(head->target, &target);
 	add_method(e, head, SLICE_NONE);
 	authority = e->method == METHOD_CONNECT ? head->target : target.authority.p ? target.authority : host;
@@ -355,6 +355,8 @@ void http_describe_response(struct exchange *e, const struct http1_head *head)
 
 void http_describe_sizes(struct exchange *e)
 {
+	if (!e->recorded)
+		return;
 	if (e->request_bytes > 0)
 		span_int(e, ATTR_HTTP_REQUEST_BODY_SIZE, (int64_t)e->request_bytes);
 	span_int(e, ATTR_HTTP_RESPONSE_BODY_SIZE, (int64_t)e->response_bytes);

@@ -9,6 +9,7 @@
  * The stable HTTP semantic conventions (1.44.0) on the spans of exchanges. Credentials in URLs and the values of query keys
  * known to hold secrets are replaced by REDACTED; header fields are recorded only from the allow-lists.
  */
+/* Of a recorded exchange. */
 void http_describe_server(struct exchange *e, struct conn *c, const struct http1_head *head);
 void http_describe_client(struct exchange *e, struct conn *c, const struct http1_head *head);
 /* The final response head. Sets the status by the rules for the exchange's role. */

@@ -94,16 +94,11 @@ static void leaving_window(struct thread *t)
 	t->sync = HANDLE_NONE;
 }
 
-static uint32_t loop_of(int epfd)
+/* The first time somebody waits on it. */
+static __attribute__((noinline)) uint32_t make_loop(int epfd, fd_word word)
 {
-	fd_word word = fdtable_word(epfd);
-	uint32_t slot;
+	uint32_t slot = loop_new();
 
-	if ((word & 0xff) != FD_EPOLL)
-		return 0;
-	if (fdtable_object(word))
-		return fdtable_object(word);
-	slot = loop_new();
 	loop_at(slot)->many = slot != 0;
 	if (slot && !fdtable_replace(epfd, word, FD_EPOLL, slot)) {
 		pool_give(&loops, slot); /* another thread was first */
@@ -111,6 +106,15 @@ static uint32_t loop_of(int epfd)
 		slot = (word & 0xff) == FD_EPOLL ? fdtable_object(word) : 0;
 	}
 	return slot;
+}
+
+static inline uint32_t loop_of(int epfd)
+{
+	fd_word word = fdtable_word(epfd);
+
+	if (fdtable_kind_of(word) != FD_EPOLL)
+		return 0;
+	return fdtable_object(word) ? fdtable_object(word) : make_loop(epfd, word);
 }
 
 void engine_waiting_at_most(int timeout_ms)
@@ -215,7 +219,7 @@ static void note_waker(struct loop *loop, int fd, uint64_t data)
 	atomic_store(&loop->has_more_wakers, true);
 }
 
-static void epoll_changed(int epfd, int fd, const struct epoll_event *event)
+static __attribute__((noinline)) void epoll_changed(int epfd, int fd, const struct epoll_event *event)
 {
 	enum fd_kind kind = fdtable_kind(fd);
 	bool wakes = event && (event->events & (EPOLLET | EPOLLONESHOT)) &&
@@ -232,9 +236,13 @@ static void epoll_changed(int epfd, int fd, const struct epoll_event *event)
 
 void engine_epoll_changed(int epfd, int op, int fd, const struct epoll_event *event)
 {
-	/* Inherited over exec, or made by a system call of the program's own: now we know what it is. */
-	if (fdtable_kind(epfd) != FD_EPOLL)
-		engine_opened(epfd, FD_EPOLL);
+	fd_word word = fdtable_word(epfd);
+
+	if (fdtable_kind_of(word) != FD_EPOLL)
+		engine_opened(epfd, FD_EPOLL); /* inherited over exec, or made by a system call of the program's own */
+	else if (fdtable_kind(fd) == FD_CONNECTION &&
+		 !atomic_load_explicit(&loop_at(fdtable_object(word))->has_wakers, memory_order_relaxed))
+		return; /* most calls: there is nothing to learn from them */
 	OBSERVE(epoll_changed(epfd, fd, op == EPOLL_CTL_DEL ? NULL : event));
 }
 

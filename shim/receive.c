@@ -114,20 +114,18 @@ static void on_request_event(struct reading *r, const struct http1_event *ev)
 		e = conn_newest(c);
 		if (e)
 			thread_stimulated(thread_self(), exchange_handle(e));
-	} else if (ev->type == HTTP1_END) {
-		server_request_done(c, c->in.body_bytes);
 	}
 }
 
-static void on_response_event(struct conn *c, const struct http1_event *ev)
+static void message_is_over(struct conn *c)
 {
-	if (ev->type == HTTP1_HEAD) {
-		client_response(c, &ev->head);
-	} else if (ev->type == HTTP1_END) {
-		if (c->in.framing == HTTP1_TUNNEL)
-			http1_tunnel(&c->out);
-		client_response_done(c, c->in.body_bytes);
+	if (c->role == CONN_SERVER) {
+		server_request_done(c, c->in.body_bytes);
+		return;
 	}
+	if (c->in.framing == HTTP1_TUNNEL)
+		http1_tunnel(&c->out);
+	client_response_done(c, c->in.body_bytes);
 }
 
 static void parse_piece(struct reading *r)
@@ -135,24 +133,25 @@ static void parse_piece(struct reading *r)
 	struct conn *c = r->c;
 	struct http1_event ev;
 
-	while (!c->opaque) {
-		struct slice left = r->piece;
-
+	for (;;) {
+		if (http1_take_end(&c->in))
+			message_is_over(c);
+		if (r->piece.len == 0 || c->opaque)
+			break;
 		if (c->role == CONN_CLIENT)
 			stream_announce(c, &c->in);
-		if (stream_step(&c->in, left, &ev) != 0) {
+		if (stream_step(&c->in, r->piece, &ev) != 0) {
 			conn_give_up(c);
 			return;
 		}
 		if (c->role == CONN_SERVER)
 			on_request_event(r, &ev);
-		else
-			on_response_event(c, &ev);
-		r->piece = slice_from(left, ev.used);
+		else if (ev.type == HTTP1_HEAD)
+			client_response(c, &ev.head);
+		r->piece = slice(r->piece.p + ev.used, r->piece.len - ev.used);
 		r->base += ev.used;
-		if (ev.type == HTTP1_MORE || (ev.type == HTTP1_END && r->piece.len == 0))
-			return;
 	}
+	stream_give_back(&c->in);
 }
 
 /* A PROXY preface may stand before the first request (HAProxy's proxy-protocol.txt). Whole, or it is not followed. */
@@ -248,13 +247,17 @@ static void peer_closed(struct conn *c)
 
 /* ---- entry ---- */
 
-static ssize_t received(int fd, const struct iovec *iov, int iovcnt, int flags, ssize_t n, int error)
+static ssize_t received(int fd, fd_word word, const struct iovec *iov, int iovcnt, int flags, ssize_t n, int error)
 {
-	fd_word word;
-	struct conn *c = conn_enter(fd, &word);
+	struct conn *c = conn_enter_as(fd, word);
+	struct reading r;
 
 	if (!c)
 		return n;
+	if (c->opaque) {
+		conn_leave(c);
+		return n;
+	}
 	if (flags & (MSG_PEEK | MSG_OOB)) {
 		if ((flags & MSG_PEEK) && n > 0 && (size_t)n > c->peeked)
 			c->peeked = (size_t)n;
@@ -267,8 +270,13 @@ static ssize_t received(int fd, const struct iovec *iov, int iovcnt, int flags, 
 	else if (n == 0 && iov_total(iov, iovcnt) > 0)
 		peer_closed(c);
 
-	struct reading r = {.c = c, .fd = fd, .iov = iov, .iovcnt = iovcnt, .n = n > 0 ? (size_t)n : 0};
-
+	r.c = c;
+	r.fd = fd;
+	r.iov = iov;
+	r.iovcnt = iovcnt;
+	r.n = n > 0 ? (size_t)n : 0;
+	r.begun_ns = 0;
+	r.inserting = false;
 	r.may_stamp = c->role == CONN_SERVER && c->peeked == 0;
 	c->peeked -= r.n < c->peeked ? r.n : c->peeked;
 	if (n > 0 && !c->opaque) {
@@ -299,7 +307,8 @@ static void other_received(void)
 
 ssize_t engine_received(int fd, const struct iovec *iov, int iovcnt, int flags, ssize_t n)
 {
-	enum fd_kind kind = fdtable_kind(fd);
+	fd_word word = fdtable_word(fd);
+	enum fd_kind kind = fdtable_kind_of(word);
 	int errno_saved = errno;
 
 	if (kind == FD_UNKNOWN || (n < 0 && (errno_saved == EAGAIN || errno_saved == EINTR)))
@@ -312,7 +321,7 @@ ssize_t engine_received(int fd, const struct iovec *iov, int iovcnt, int flags, 
 		return n;
 	}
 	if (kind == FD_CONNECTION)
-		n = received(fd, iov, iovcnt, flags, n, errno_saved);
+		n = received(fd, word, iov, iovcnt, flags, n, errno_saved);
 	else if (n > 0)
 		other_received();
 	errno = errno_saved;
@@ -334,7 +343,7 @@ static void received_unseen(int fd, ssize_t n)
 	if (http1_skip(&c->in, (uint64_t)n, &ev) != 0) {
 		conn_give_up(c);
 	} else {
-		struct reading r = {.c = c, .fd = fd};
+		struct reading r = {.c = c, .fd = fd}; /* no bytes of it are here */
 
 		parse_piece(&r); /* the end of the message, if that was its last byte */
 	}

@@ -115,9 +115,9 @@ static inline uint8_t *record_room(struct record_builder *b, enum record_item_ty
 {
 	const struct record_item item = {.type = (uint8_t)type, .key = (uint8_t)key, .len = (uint16_t)len};
 	uint8_t *payload = b->at + sizeof(item);
-	size_t room = (size_t)(b->end - b->at); /* less than 64 KiB */
 
-	if (__builtin_expect(len > room || room - len < sizeof(item), 0)) {
+	/* The record is less than 64 KiB; len may be anything. */
+	if (__builtin_expect((ptrdiff_t)len > b->end - payload || (ptrdiff_t)len < 0, 0)) {
 		record_leave_out(b);
 		return NULL;
 	}

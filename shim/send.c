@@ -18,8 +18,12 @@
 
 /* ---- following what is out ---- */
 
-static void response_is_over(struct conn *c)
+static void message_is_out(struct conn *c)
 {
+	if (c->role == CONN_CLIENT) {
+		client_request_done(c, c->out.body_bytes);
+		return;
+	}
 	if (c->out.framing == HTTP1_TUNNEL)
 		http1_tunnel(&c->in);
 	server_response_done(c, c->out.body_bytes);
@@ -32,44 +36,40 @@ static void request_head_is_out(struct conn *c)
 	c->message_sent = 0;
 }
 
-static void on_sent_event(struct conn *c, const struct http1_event *ev)
+static void head_is_out(struct conn *c, const struct http1_head *head)
 {
+	bool edit;
+
 	if (c->role == CONN_SERVER) {
-		if (ev->type == HTTP1_HEAD)
-			server_response(c, &ev->head);
-		else if (ev->type == HTTP1_END)
-			response_is_over(c);
+		server_response(c, head);
 		return;
 	}
-	if (ev->type == HTTP1_HEAD) {
-		bool edit;
-
-		if (!c->begun) /* a pipelined request behind another one in the same send: too late to edit */
-			(void)client_request(c, &ev->head, clock_monotonic_ns(), &edit);
-		request_head_is_out(c);
-	} else if (ev->type == HTTP1_END) {
-		client_request_done(c, c->out.body_bytes);
-	}
+	if (!c->begun) /* a pipelined request behind another one in the same send: too late to edit */
+		(void)client_request(c, head, clock_monotonic_ns(), &edit);
+	request_head_is_out(c);
 }
 
 static void follow(struct conn *c, struct slice bytes)
 {
 	struct http1_event ev;
 
-	while (!c->opaque) {
+	for (;;) {
+		if (http1_take_end(&c->out))
+			message_is_out(c);
+		if (bytes.len == 0 || c->opaque)
+			break;
 		if (c->role == CONN_SERVER)
 			stream_announce(c, &c->out);
 		if (stream_step(&c->out, bytes, &ev) != 0) {
 			conn_give_up(c);
 			return;
 		}
-		on_sent_event(c, &ev);
-		bytes = slice_from(bytes, ev.used);
-		if (ev.type == HTTP1_MORE) {
-			c->message_sent = c->out.carry_len;
-			return;
-		}
+		if (ev.type == HTTP1_HEAD)
+			head_is_out(c, &ev.head);
+		bytes = slice(bytes.p + ev.used, bytes.len - ev.used);
 	}
+	stream_give_back(&c->out);
+	c->message_sent = c->out.carry_len;
 }
 
 /* The first told bytes of the program are out; those up to `from`, in the first iovec, have been followed. */
@@ -220,9 +220,9 @@ static void woke_somebody(void)
 }
 
 /* A connection that was given up in the middle of a line of ours still owes its peer the rest of it. */
-static struct conn *enter_to_send(int fd, fd_word *ret_word)
+static struct conn *enter_to_send(int fd, fd_word word)
 {
-	struct conn *c = conn_enter_any(fd, ret_word);
+	struct conn *c = conn_enter_as(fd, word);
 
 	if (c && c->opaque && !c->owed) {
 		conn_leave(c);
@@ -233,7 +233,7 @@ static struct conn *enter_to_send(int fd, fd_word *ret_word)
 
 ssize_t engine_send(const struct sending *s)
 {
-	fd_word word = 0;
+	fd_word word = fdtable_word(s->fd);
 	struct conn *c;
 	ssize_t n;
 
@@ -243,12 +243,12 @@ ssize_t engine_send(const struct sending *s)
 			conn_missed(s->fd);
 		return n;
 	}
-	if (fdtable_kind(s->fd) != FD_CONNECTION) {
+	if (fdtable_kind_of(word) != FD_CONNECTION) {
 		woke_somebody();
 		guard_leave();
 		return s->plain(s);
 	}
-	c = enter_to_send(s->fd, &word);
+	c = enter_to_send(s->fd, word);
 	if (c && c->sending) {
 		/* Another thread is in the middle of a send on it: whose bytes come first cannot be known. */
 		stats_count(STAT_CONTENDED);

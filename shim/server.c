@@ -43,7 +43,6 @@ struct exchange *server_request(struct conn *c, const struct http1_head *head, u
 		conn_give_up(c);
 		return NULL;
 	}
-	conn_sweep(now_ns);
 	e->start_ns = now_ns;
 	e->method = (uint8_t)http_method_of(head->method);
 	named = propagation_extract(head, &e->incoming);
@@ -51,7 +50,7 @@ struct exchange *server_request(struct conn *c, const struct http1_head *head, u
 	if (trusted)
 		parent = &e->incoming;
 	exchange_identify(e, parent);
-	excluded = filter_excludes(head->target, conn_local(c)->port, conn_peer(c));
+	excluded = filter_excludes_any() && filter_excludes(head->target, conn_local(c)->port, conn_peer(c));
 	if (excluded)
 		e->context.flags &= (uint8_t)~TRACE_FLAG_SAMPLED;
 	e->counted = !excluded;

@@ -5,7 +5,6 @@
 
 #define TEXT_MAX 2048 /* a longer text would crowd out the rest of the record */
 #define KEY_MAX 128
-#define PART_MAX 128 /* of a name */
 #define ROOM_FOR_THE_END 512 /* events leave so much of a record to what is known when the exchange ends */
 
 struct span_limits span_limits = {128, 128, 128, 128, TEXT_MAX, TEXT_MAX};
@@ -50,10 +49,10 @@ size_t span_cut(struct slice text)
 	return i;
 }
 
-void span_name(struct exchange *e, struct slice a, struct slice b)
+void span_long_name(struct exchange *e, struct slice a, struct slice b)
 {
-	size_t n = a.len < PART_MAX ? a.len : PART_MAX, m = b.len < PART_MAX ? b.len : PART_MAX;
-	uint8_t *at = e->recorded ? record_room(&e->record, ITEM_NAME, 0, n + m + (m > 0)) : NULL;
+	size_t n = a.len < SPAN_NAME_PART ? a.len : SPAN_NAME_PART, m = b.len < SPAN_NAME_PART ? b.len : SPAN_NAME_PART;
+	uint8_t *at = record_room(&e->record, ITEM_NAME, 0, n + m + (m > 0));
 
 	if (!at)
 		return;

@@ -12,12 +12,12 @@ struct span_limits {
 extern struct span_limits span_limits; /* written by span_start() only */
 
 /*
- * Attributes on the span of a recorded exchange, within the limits of the OTEL_SPAN_* and OTEL_ATTRIBUTE_* settings: what is over the
- * count is dropped and counted, what is too long is cut on a code point. Do nothing where e is not recorded.
+ * Attributes on the span of a recorded exchange (and of none else), within the limits of the OTEL_SPAN_* and OTEL_ATTRIBUTE_* settings: what is over the
+ * count is dropped and counted, what is too long is cut on a code point.
  */
 void span_start(void); /* read the limits from config */
 void span_open(struct exchange *e, enum span_kind kind);
-void span_name(struct exchange *e, struct slice a, struct slice b); /* "a b", or "a" */
+static inline void span_name(struct exchange *e, struct slice a, struct slice b); /* "a b", or "a" */
 static inline void span_string(struct exchange *e, enum attr key, struct slice value); /* .p NULL: nothing */
 static inline void span_int(struct exchange *e, enum attr key, int64_t value);
 /* n attributes that were built before, len bytes of items. False, and nothing added: some of them would have to be left out. */
@@ -63,7 +63,7 @@ static inline bool span_may_add(struct exchange *e)
 
 static inline void span_string(struct exchange *e, enum attr key, struct slice value)
 {
-	if (!value.p || !e->recorded || !span_may_add(e))
+	if (!value.p || !span_may_add(e))
 		return;
 
 	size_t len = span_fit(value);
@@ -75,8 +75,25 @@ static inline void span_string(struct exchange *e, enum attr key, struct slice v
 
 static inline void span_int(struct exchange *e, enum attr key, int64_t value)
 {
-	uint8_t *at = e->recorded && span_may_add(e) ? record_room(&e->record, ITEM_INT, key, sizeof(value)) : NULL;
+	uint8_t *at = span_may_add(e) ? record_room(&e->record, ITEM_INT, key, sizeof(value)) : NULL;
 
 	if (at)
 		memcpy(at, &value, sizeof(value));
+}
+
+#define SPAN_NAME_PART 128
+
+void span_long_name(struct exchange *e, struct slice a, struct slice b);
+
+static inline void span_name(struct exchange *e, struct slice a, struct slice b)
+{
+	uint8_t *at;
+
+	if (b.len > 0 || a.len > SPAN_NAME_PART) {
+		span_long_name(e, a, b);
+		return;
+	}
+	at = record_room(&e->record, ITEM_NAME, 0, a.len);
+	if (at)
+		memcpy(at, a.p, a.len);
 }

@@ -22,17 +22,13 @@ void stream_announce(const struct conn *c, struct http1_stream *s)
 {
 	const struct exchange *e = conn_oldest(c);
 
-	if (e)
+	if (e && s->state <= HTTP1_IN_HEAD)
 		http1_expect(s, e->method == METHOD_HEAD, e->method == METHOD_CONNECT);
 }
 
-void stream_settle_ownership(struct conn *c)
+void stream_settle_shared(struct conn *c)
 {
-	struct exchange *e = conn_oldest(c);
-
-	if (!e || !e->shared)
-		return;
-	for (; e; e = e->next ? exchange_at(e->next) : NULL) {
+	for (struct exchange *e = conn_oldest(c); e; e = e->next ? exchange_at(e->next) : NULL) {
 		if (!e->shared)
 			continue;
 		if (!ownership_claim(e->ownership)) {

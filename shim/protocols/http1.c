@@ -7,14 +7,6 @@
 
 #include <errno.h>
 
-enum state {
-	BEFORE_HEAD, /* idle, or empty lines before a request */
-	IN_HEAD,     /* part of a head is in the carry buffer */
-	IN_BODY,
-	AT_END,      /* the message is complete; END is still to be said */
-	TUNNELLED,
-};
-
 enum chunk_state {
 	CHUNK_SIZE,
 	CHUNK_BLANKS, /* after the size */
@@ -39,11 +31,6 @@ void http1_start(struct http1_stream *s, enum http1_kind kind)
 	*s = (struct http1_stream){.kind = (uint8_t)kind};
 }
 
-bool http1_is_idle(const struct http1_stream *s)
-{
-	return s->state == BEFORE_HEAD;
-}
-
 void http1_expect(struct http1_stream *s, bool answers_head, bool answers_connect)
 {
 	s->answers_head = answers_head;
@@ -52,7 +39,7 @@ void http1_expect(struct http1_stream *s, bool answers_head, bool answers_connec
 
 void http1_tunnel(struct http1_stream *s)
 {
-	s->state = TUNNELLED;
+	s->state = HTTP1_TUNNELLED;
 	s->framing = HTTP1_TUNNEL;
 }
 
@@ -68,7 +55,7 @@ uint8_t *http1_take_back(struct http1_stream *s)
 {
 	uint8_t *buffer = s->carry;
 
-	if (s->state == IN_HEAD || !buffer)
+	if (s->state == HTTP1_IN_HEAD || !buffer)
 		return NULL;
 	s->carry = NULL;
 	s->carry_cap = s->carry_len = 0;
@@ -98,7 +85,7 @@ static void begin_body(struct http1_stream *s, enum http1_framing framing, uint6
 	s->body_bytes = 0;
 	s->chunk_state = CHUNK_SIZE;
 	s->tail_match = 0;
-	s->state = framing == HTTP1_NO_BODY || (framing == HTTP1_LENGTH && left == 0) ? AT_END : IN_BODY;
+	s->state = framing == HTTP1_NO_BODY || (framing == HTTP1_LENGTH && left == 0) ? HTTP1_AT_END : HTTP1_IN_BODY;
 }
 
 static void after_request_head(struct http1_stream *s, const struct http1_head *head)
@@ -116,9 +103,9 @@ static void after_response_head(struct http1_stream *s, const struct http1_head 
 {
 	if (head->status == 101 || (s->answers_connect && head->status / 100 == 2)) {
 		begin_body(s, HTTP1_TUNNEL, 0);
-		s->state = AT_END;
+		s->state = HTTP1_AT_END;
 	} else if (head->status < 200) {
-		s->state = BEFORE_HEAD; /* interim: the answer is still to come */
+		s->state = HTTP1_BEFORE_HEAD; /* interim: the answer is still to come */
 	} else if (s->answers_head || head->status == 204 || head->status == 304) {
 		begin_body(s, HTTP1_NO_BODY, 0);
 	} else if (head->chunked) {
@@ -182,7 +169,7 @@ static bool is_worth_parsing(const uint8_t *bytes, size_t len, size_t fresh)
  */
 static int continue_head(struct http1_stream *s, struct slice in, struct http1_event *ret)
 {
-	uint32_t before = s->state == IN_HEAD ? s->carry_len : 0;
+	uint32_t before = s->state == HTTP1_IN_HEAD ? s->carry_len : 0;
 	size_t n = in.len < HTTP1_MAX_HEAD - before ? in.len : HTTP1_MAX_HEAD - before;
 	long len = 0;
 
@@ -190,7 +177,7 @@ static int continue_head(struct http1_stream *s, struct slice in, struct http1_e
 		return -ENOBUFS;
 	memcpy(s->carry + before, in.p, n);
 	s->carry_len = before + (uint32_t)n;
-	s->state = IN_HEAD;
+	s->state = HTTP1_IN_HEAD;
 	if (before + n == HTTP1_MAX_HEAD || is_worth_parsing(s->carry, before + n, n))
 		len = http1_parse_head(slice(s->carry, before + n), s->kind, &ret->head);
 	if (len < 0 || (len == 0 && !may_become_head(s, slice(s->carry, before + n))))
@@ -332,7 +319,7 @@ static void count_payload(struct http1_stream *s, uint64_t n)
 	if (s->framing == HTTP1_CHUNKED)
 		s->chunk_state = CHUNK_DATA_CR;
 	else
-		s->state = AT_END;
+		s->state = HTTP1_AT_END;
 }
 
 static int feed_chunked(struct http1_stream *s, struct slice in, struct http1_event *ret)
@@ -355,8 +342,8 @@ static int feed_chunked(struct http1_stream *s, struct slice in, struct http1_ev
 		}
 	}
 	if (s->chunk_state == CHUNKS_DONE)
-		s->state = AT_END;
-	return say(ret, s->state == AT_END || payload ? HTTP1_BODY : HTTP1_MORE, i, payload);
+		s->state = HTTP1_AT_END;
+	return say(ret, s->state == HTTP1_AT_END || payload ? HTTP1_BODY : HTTP1_MORE, i, payload);
 }
 
 static int feed_body(struct http1_stream *s, struct slice in, struct http1_event *ret)
@@ -369,13 +356,6 @@ static int feed_body(struct http1_stream *s, struct slice in, struct http1_event
 		n = (size_t)s->left;
 	count_payload(s, n);
 	return say(ret, HTTP1_BODY, n, n);
-}
-
-static int end_message(struct http1_stream *s, struct http1_event *ret)
-{
-	s->state = s->framing == HTTP1_TUNNEL ? TUNNELLED : BEFORE_HEAD;
-	s->tail_match = 0;
-	return say(ret, HTTP1_END, 0, 0);
 }
 
 static int feed_between(struct http1_stream *s, struct slice in, struct http1_event *ret)
@@ -402,14 +382,14 @@ int http1_feed(struct http1_stream *s, struct slice in, struct http1_event *ret)
 {
 	if (s->failed)
 		return -EPROTO;
-	if (s->state == AT_END)
-		return end_message(s, ret);
-	if (s->state == TUNNELLED || in.len == 0)
+	if (http1_take_end(s))
+		return say(ret, HTTP1_END, 0, 0);
+	if (s->state == HTTP1_TUNNELLED || in.len == 0)
 		return say(ret, HTTP1_MORE, in.len, 0);
 	switch (s->state) {
-	case BEFORE_HEAD:
+	case HTTP1_BEFORE_HEAD:
 		return feed_between(s, in, ret);
-	case IN_HEAD:
+	case HTTP1_IN_HEAD:
 		return continue_head(s, in, ret);
 	default:
 		return feed_body(s, in, ret);
@@ -420,20 +400,22 @@ int http1_eof(struct http1_stream *s, struct http1_event *ret)
 {
 	if (s->failed)
 		return -EPROTO;
-	if (s->state == AT_END || (s->state == IN_BODY && s->framing == HTTP1_UNTIL_CLOSE))
-		return end_message(s, ret);
-	if (s->state == BEFORE_HEAD || s->state == TUNNELLED)
+	if (s->state == HTTP1_IN_BODY && s->framing == HTTP1_UNTIL_CLOSE)
+		s->state = HTTP1_AT_END;
+	if (http1_take_end(s))
+		return say(ret, HTTP1_END, 0, 0);
+	if (s->state == HTTP1_BEFORE_HEAD || s->state == HTTP1_TUNNELLED)
 		return say(ret, HTTP1_MORE, 0, 0);
 	return fail(s);
 }
 
 int http1_skip(struct http1_stream *s, uint64_t n, struct http1_event *ret)
 {
-	bool in_payload = s->state == IN_BODY && (s->framing != HTTP1_CHUNKED || s->chunk_state == CHUNK_DATA);
+	bool in_payload = s->state == HTTP1_IN_BODY && (s->framing != HTTP1_CHUNKED || s->chunk_state == CHUNK_DATA);
 
 	if (s->failed)
 		return -EPROTO;
-	if (s->state == TUNNELLED || n == 0)
+	if (s->state == HTTP1_TUNNELLED || n == 0)
 		return say(ret, HTTP1_MORE, 0, 0);
 	if (!in_payload || (s->framing != HTTP1_UNTIL_CLOSE && n > s->left))
 		return fail(s);

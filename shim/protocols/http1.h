@@ -71,6 +71,14 @@ enum http1_event_type {
 	HTTP1_END,      /* the message is complete; the next byte starts another one */
 };
 
+enum http1_state {
+	HTTP1_BEFORE_HEAD, /* idle, or empty lines before a request */
+	HTTP1_IN_HEAD,     /* part of a head is in the carry buffer */
+	HTTP1_IN_BODY,
+	HTTP1_AT_END,      /* the message is complete; END is still to be said */
+	HTTP1_TUNNELLED,
+};
+
 struct http1_event {
 	enum http1_event_type type;
 	size_t used;        /* input bytes that this event consumed */
@@ -86,7 +94,7 @@ struct http1_event {
 /* One direction of one connection. All zero plus http1_start() is the initial state. At most 96 bytes. */
 struct http1_stream {
 	uint8_t kind;        /* enum http1_kind */
-	uint8_t state;
+	uint8_t state;       /* enum http1_state */
 	uint8_t framing;     /* enum http1_framing of the message under way */
 	uint8_t chunk_state;
 	uint8_t tail_match;  /* between messages: 2 after a CR; in chunk framing: bytes of the size or extension */
@@ -113,6 +121,9 @@ void http1_start(struct http1_stream *s, enum http1_kind kind);
  */
 int http1_feed(struct http1_stream *s, struct slice in, struct http1_event *ret);
 
+/* Is a message complete whose HTTP1_END has not been said? This says it, without another step. */
+static inline bool http1_take_end(struct http1_stream *s);
+
 /* Between messages (http1_is_idle()): the next bytes are this head, parsed already, whole. Continue behind it. */
 void http1_pass_head(struct http1_stream *s, const struct http1_head *head);
 
@@ -127,7 +138,10 @@ int http1_skip(struct http1_stream *s, uint64_t n, struct http1_event *ret);
 /* Both sides switch to another protocol now. */
 void http1_tunnel(struct http1_stream *s);
 /* True at the very start of a message: not one byte of it has been seen. */
-bool http1_is_idle(const struct http1_stream *s);
+static inline bool http1_is_idle(const struct http1_stream *s)
+{
+	return s->state == HTTP1_BEFORE_HEAD;
+}
 void http1_lend(struct http1_stream *s, uint8_t *buffer, uint32_t cap); /* keeps what was carried (copied) */
 uint8_t *http1_take_back(struct http1_stream *s); /* NULL when none or still needed */
 
@@ -137,3 +151,12 @@ int http1_detect(struct slice in);
 long http1_parse_head(struct slice in, enum http1_kind kind, struct http1_head *ret);
 /* Walk the fields of a parsed head: *cursor starts at 0. Returns false at the end. */
 bool http1_next_field(const struct http1_head *head, size_t *cursor, struct slice *ret_name, struct slice *ret_value);
+
+static inline bool http1_take_end(struct http1_stream *s)
+{
+	if (s->state != HTTP1_AT_END)
+		return false;
+	s->state = s->framing == HTTP1_TUNNEL ? HTTP1_TUNNELLED : HTTP1_BEFORE_HEAD;
+	s->tail_match = 0;
+	return true;
+}

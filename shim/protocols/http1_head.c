@@ -220,7 +220,7 @@ static const uint32_t asked_for[32] = {
 
 static inline bool is_asked_for(struct slice name)
 {
-	return asked_for[name.len & 31] >> (name.p[0] & 31) & 1;
+	return asked_for[name.len & 31] & FIRST(name.p[0]);
 }
 
 /* value has its blanks still. False: -EPROTO. */
@@ -279,11 +279,14 @@ static bool take_field(struct http1_head *head, bool *coded, struct slice name, 
 /* Where no field begins at p: that is to be the blank line. */
 static long finish(struct text t, const uint8_t *p, bool coded, struct http1_head *ret)
 {
-	struct line_end line = scan_line(p, t);
+	struct line_end line = {p, p + 2};
 
+	if (t.end - p < 2 || memcmp(p, "\r\n", 2) != 0)
+		line = scan_line(p, t);
 	if (!line.next)
 		return scan_problem(line, t);
-	if (line.stop != p || (coded && (!ret->chunked || ret->content_length >= 0 || ret->minor == 0)))
+	if (line.stop != p || ret->n_fields > HTTP1_MAX_FIELDS ||
+	    (coded && (!ret->chunked || ret->content_length >= 0 || ret->minor == 0)))
 		return -EPROTO;
 	ret->whole = slice(t.start, (size_t)(line.next - t.start));
 	ret->blank = (size_t)(p - t.start);
@@ -311,19 +314,19 @@ static long parse_fields(struct text t, const uint8_t *p, struct http1_head *ret
 {
 	struct slice name;
 	bool coded = false;
+	unsigned n = 0;
 
-	while (name = slice(p, scan_name(p, t)), name.len > 0) {
+	for (; name = slice(p, scan_name(p, t)), name.len > 0; n++) {
 		struct line_end line = scan_line(p + name.len, t);
 
 		if (!line.next)
-			return scan_problem(line, t);
-		if (++ret->n_fields > HTTP1_MAX_FIELDS)
-			return -EPROTO;
+			return n > HTTP1_MAX_FIELDS ? -EPROTO : scan_problem(line, t);
 		p += name.len + 1;
 		if (is_asked_for(name) && !take_field(ret, &coded, name, slice(p, (size_t)(line.stop - p))))
 			return -EPROTO;
 		p = line.next;
 	}
+	ret->n_fields = (uint16_t)n;
 	return finish(t, p, coded, ret);
 }
 

@@ -20,12 +20,12 @@
 /* What is to be parsed. */
 struct text {
 	const uint8_t *start, *end;
-	const uint8_t *last; /* from here on, 16 bytes cannot be loaded; NULL: not from anywhere */
+	const uint8_t *last; /* from here on, there are not 16 bytes and one more; NULL: nowhere are there */
 };
 
 static inline struct text text_of(struct slice s)
 {
-	return (struct text){s.p, s.p + s.len, s.len >= 16 ? s.p + s.len - 15 : NULL};
+	return (struct text){s.p, s.p + s.len, s.len > 16 ? s.p + s.len - 16 : NULL};
 }
 
 #ifdef __SSE2__
@@ -93,7 +93,7 @@ INLINE struct line_end scan_line(const uint8_t *p, struct text t)
 		for (unsigned found = scan_suspects(p, 0x20, 0); found; found &= found - 1) {
 			const uint8_t *at = p + (unsigned)__builtin_ctz(found);
 
-			if (at + 1 < t.end && memcmp(at, "\r\n", 2) == 0)
+			if (memcmp(at, "\r\n", 2) == 0)
 				return (struct line_end){at, at + 2};
 			if (is_control(*at))
 				return scan_line_at(at, t.end);
