@@ -4,6 +4,7 @@
 #include "shim/carrier.h"
 #include "shim/clock.h"
 #include "shim/config.h"
+#include "shim/detached.h"
 #include "shim/filter.h"
 #include "shim/forwarder.h"
 #include "shim/http_attributes.h"
@@ -57,6 +58,8 @@ static void describe(struct exchange *e, struct conn *c, const struct http1_head
 	span_parent(e, parent, d->evidence);
 	for (unsigned i = 0; i < d->n_links; i++)
 		span_link(e, &d->links[i]);
+	if (d->detached)
+		record_add_bool(&e->record, ATTR_INTERSPAN_DETACHED, true);
 	span_tracestate(e);
 	http_describe_client(e, c, head);
 }
@@ -64,7 +67,11 @@ static void describe(struct exchange *e, struct conn *c, const struct http1_head
 /* All further work of a task whose request is over joins the trace that its first call began. */
 static void adopt_detached(struct thread *t, const struct exchange *e, const struct decision *d)
 {
-	if (d->detached && !config_is(config.detached, "child"))
+	if (!d->detached || config_is(config.detached, "child"))
+		return;
+	if (d->origin_named)
+		detached_began(d->origin.span_id, &e->context);
+	else
 		carrier_adopt(t, &e->context);
 }
 
@@ -86,7 +93,7 @@ static void gather_evidence(const struct http1_head *head, struct request_eviden
 	ret->has_traceparent = propagation_traceparent(head, &ret->named);
 }
 
-struct exchange *client_request(struct conn *c, const struct http1_head *head, uint64_t now_ns, bool *ret_edit)
+struct exchange *client_request(struct conn *c, const struct http1_head *head, uint64_t now_ns, enum head_edit *ret_edit)
 {
 	struct thread *t = thread_self();
 	struct exchange *e = exchange_begin(EXCHANGE_CLIENT), *server;
@@ -95,7 +102,7 @@ struct exchange *client_request(struct conn *c, const struct http1_head *head, u
 	struct handle waiter;
 	bool excluded, opened_for_it;
 
-	*ret_edit = false;
+	*ret_edit = HEAD_AS_IT_IS;
 	if (!e) {
 		conn_give_up(c);
 		return NULL;
@@ -123,7 +130,10 @@ struct exchange *client_request(struct conn *c, const struct http1_head *head, u
 	describe(e, c, head, &d);
 	adopt_detached(t, e, &d);
 	conn_push(c, e);
-	*ret_edit = may_edit(c, head, &d);
+	if (may_edit(c, head, &d))
+		*ret_edit = HEAD_EDITED;
+	else if (propagation_is_minted(head))
+		*ret_edit = HEAD_CLEANED;
 	return e;
 }
 

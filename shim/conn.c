@@ -105,6 +105,18 @@ struct conn *conn_enter_any(int fd, fd_word *ret_word)
 	return fdtable_kind_of(*ret_word) == FD_CONNECTION ? conn_enter_as(fd, *ret_word) : NULL;
 }
 
+struct conn *conn_enter_named(struct handle connection)
+{
+	struct conn *c = connection.slot && connection.slot <= atomic_load(&conns.used) ? conn_at(connection.slot) : NULL;
+
+	if (!c || !lock(c))
+		return NULL;
+	if (pool_generation(&conns, connection.slot) == connection.gen)
+		return c;
+	conn_leave(c);
+	return NULL;
+}
+
 struct conn *conn_enter(int fd, fd_word *ret_word)
 {
 	struct conn *c = conn_enter_any(fd, ret_word);

@@ -22,6 +22,9 @@
 
 enum conn_role { CONN_SERVER = 1, CONN_CLIENT = 2 };
 
+/* What happens to a request head that goes out: nothing; our headers go in; or what our own adapter put in is taken out. */
+enum head_edit { HEAD_AS_IT_IS, HEAD_EDITED, HEAD_CLEANED };
+
 struct conn {
 	_Atomic uint32_t busy;
 	_Atomic uint32_t descriptors;
@@ -35,6 +38,9 @@ struct conn {
 	bool checked;            /* known to be a socket still: asked once, before the first mutation */
 	bool preface_in, preface_out; /* past the place where a PROXY preface could stand */
 	bool peer_gone;          /* end of file or reset was read */
+	bool out_of_step;        /* server: which request its runtime hands over next is not known */
+	bool tls;                /* the bytes that we see are those inside TLS */
+	uint8_t http_major;      /* 0: as the heads say */
 	const char *error;       /* why, as error.type */
 	struct http1_stream in, out;
 	uint32_t oldest, newest; /* slots of its open exchanges, in order of their requests; 0: none */
@@ -65,7 +71,7 @@ struct conn {
 	bool begun;                /* its exchange exists (and may even be over, if another thread read the response) */
 	uint32_t pending;          /* slot of the exchange begun for a head that is not fully sent; 0: none */
 	uint8_t edits_done;        /* bit per enum inject_field */
-	bool edit_this;            /* this head gets edits */
+	uint8_t edit_this;         /* enum head_edit */
 	/* Attributes that say who talks to whom, as record items: of the last plain request. n 0: there was none. */
 	struct {
 		uint16_t len;
@@ -106,6 +112,8 @@ void conn_leave(struct conn *c);
 struct exchange *conn_enter_exchange(struct handle h);
 /* The same, opaque ones included. */
 struct conn *conn_enter_any(int fd, fd_word *ret_word);
+/* One that no descriptor leads to, by its name; NULL when it is gone. */
+struct conn *conn_enter_named(struct handle connection);
 /* A new connection with one descriptor; 0 when there is no room (counted). Nobody else can see it yet. */
 uint32_t conn_new(void);
 /* A descriptor of it is closed; the last one ends it. Not entered. */

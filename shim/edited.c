@@ -81,6 +81,12 @@ static bool find_head(struct conn *c, const struct sending *s, size_t skip, stru
 	return http1_parse_head(slice(p->gathered, c->out.carry_len + n), HTTP1_REQUEST, &p->head) > 0;
 }
 
+static unsigned edits_of(const struct conn *c, const struct exchange *e, const struct http1_head *head,
+			 struct edit edits[EDITS_MAX], struct plan *p)
+{
+	return c->edit_this == HEAD_CLEANED ? propagation_clean(head, edits) : propagation_edits(e, head, edits, p->block);
+}
+
 static void plan_edits(struct conn *c, const struct sending *s, size_t skip, const struct http1_head *head,
 		       size_t before, const struct exchange *e, struct plan *p)
 {
@@ -91,7 +97,7 @@ static void plan_edits(struct conn *c, const struct sending *s, size_t skip, con
 	p->block = block_take(BLOCK_SMALL, &p->block_cap);
 	if (!p->block)
 		return;
-	n = propagation_edits(e, head, edits, p->block);
+	n = edits_of(c, e, head, edits, p);
 	for (unsigned i = 0; i < n; i++) {
 		size_t pos = edits[i].pos - before + skip;
 
@@ -138,15 +144,18 @@ void edited_plan(struct conn *c, const struct sending *s, struct plan *p)
 	if (skip >= iov_total(s->iov, s->iovcnt) || !find_head(c, s, skip, p, &before))
 		return;
 	if (!c->begun) {
-		e = client_request(c, &p->head, clock_monotonic_ns(), &c->edit_this);
+		enum head_edit edit;
+
+		e = client_request(c, &p->head, clock_monotonic_ns(), &edit);
 		if (!e)
 			return;
+		c->edit_this = (uint8_t)edit;
 		c->begun = true;
 		c->pending = exchange_handle(e).slot;
 		c->edits_done = 0;
 	}
 	e = c->pending ? exchange_at(c->pending) : NULL;
-	if (e && c->edit_this && can_edit(s, p) && conn_is_socket(c, s->fd))
+	if (e && c->edit_this != HEAD_AS_IT_IS && can_edit(s, p) && conn_is_socket(c, s->fd))
 		plan_edits(c, s, skip, &p->head, before, e, p);
 }
 

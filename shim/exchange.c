@@ -20,7 +20,7 @@
 struct pool exchanges;
 static _Atomic uint32_t open_servers;
 static _Atomic int32_t waiting_servers, handed_servers, handed_waiting_servers;
-static _Atomic bool fan_out_seen;
+static _Atomic bool fan_out_seen, have_served;
 
 int exchange_start(void)
 {
@@ -94,8 +94,11 @@ struct exchange *exchange_begin(enum exchange_role role)
 	e->role = (uint8_t)role;
 	e->context.exchange = (struct handle){slot, gen};
 	atomic_store_explicit(&e->open_generation, gen + 1, memory_order_release);
-	if (role == EXCHANGE_SERVER)
+	if (role == EXCHANGE_SERVER) {
 		atomic_fetch_add_explicit(&open_servers, 1, memory_order_relaxed);
+		if (!atomic_load_explicit(&have_served, memory_order_relaxed))
+			atomic_store_explicit(&have_served, true, memory_order_relaxed);
+	}
 	return e;
 }
 
@@ -180,6 +183,11 @@ uint32_t exchange_handed(struct handle except, bool waiting_too)
 	if (under_way & EXCHANGE_HANDED && (waiting_too || under_way == EXCHANGE_HANDED))
 		handed--;
 	return handed > 0 ? (uint32_t)handed : 0;
+}
+
+bool exchange_have_served(void)
+{
+	return atomic_load_explicit(&have_served, memory_order_relaxed);
 }
 
 uint32_t exchange_open_count(void)

@@ -31,6 +31,9 @@ struct exchange {
 	bool counted;          /* started was counted: the end must be, too */
 	bool stamped;          /* the program saw our span id in this request's head */
 	bool answered_head;    /* the final response head has gone by */
+	bool handed_over;      /* server: a runtime's adapter has found the task that serves it */
+	bool expects;          /* server: its head has an expectation other than 100-continue; servers may refuse it unseen */
+	bool sizes_unknown;    /* its bodies were not seen */
 	bool request_done, response_done;
 	bool has_stack;        /* of its error */
 	bool error_status;     /* error.type has been set from the status code */
@@ -56,6 +59,7 @@ struct exchange {
 	bool noted;               /* forwarder.c has looked at its head: */
 	uint32_t fields[EXCHANGE_FIELDS]; /* hashes of end-to-end fields */
 	uint8_t n_fields;
+	uint32_t request_hash; /* method and target, where an adapter wants it; see server.h */
 	uint32_t content_hash; /* rule 7: method, target and Host */
 	uint16_t baggage_len, tracestate_len;
 	char baggage[EXCHANGE_BAGGAGE_BYTES];
@@ -127,6 +131,8 @@ void exchange_handed_off(struct handle h);
 
 /* Open ones but `except` whose thread woke another one; without those that wait for a call or connect, or with them. */
 uint32_t exchange_handed(struct handle except, bool waiting_too);
+/* Has this process ever received a request? */
+bool exchange_have_served(void);
 /* Server exchanges open in this process. */
 uint32_t exchange_open_count(void);
 /*

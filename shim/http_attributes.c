@@ -41,9 +41,9 @@ static void add_query(struct exchange *e, struct slice query)
 		span_string(e, ATTR_URL_QUERY, query);
 }
 
-static void append_url(struct http_text *t, const struct http_target *target, struct slice authority)
+static void append_url(struct http_text *t, const struct http_target *target, struct slice authority, struct slice scheme)
 {
-	http_append(t, target->scheme.p ? target->scheme : TEXT("http"));
+	http_append(t, target->scheme.p ? target->scheme : scheme);
 	http_append(t, TEXT("://"));
 	http_append(t, authority);
 	http_append(t, target->path);
@@ -53,7 +53,8 @@ static void append_url(struct http_text *t, const struct http_target *target, st
 	}
 }
 
-static void add_full_url(struct exchange *e, const struct http_target *target, struct slice authority)
+static void add_full_url(struct exchange *e, const struct http_target *target, struct slice authority,
+			 struct slice scheme)
 {
 	uint32_t cap;
 	struct http_text t = {block_take(BLOCK_SMALL, &cap), 0, 0};
@@ -61,7 +62,7 @@ static void add_full_url(struct exchange *e, const struct http_target *target, s
 	if (!t.p)
 		return;
 	t.cap = cap;
-	append_url(&t, target, authority);
+	append_url(&t, target, authority, scheme);
 	span_string(e, ATTR_URL_FULL, slice(t.p, t.len));
 	block_give(t.p);
 }
@@ -78,7 +79,7 @@ static void add_method(struct exchange *e, const struct http1_head *head, struct
 	span_name(e, known ? head->method : TEXT("HTTP"), route);
 }
 
-static void add_peer(struct exchange *e, struct conn *c)
+void http_describe_peer(struct exchange *e, struct conn *c)
 {
 	const struct endpoint *peer = conn_peer(c);
 	struct slice text = conn_peer_text(c);
@@ -107,9 +108,17 @@ static inline void add_captured(struct exchange *e, const struct http1_head *hea
 		add_listed(e, head, request);
 }
 
-static void add_version(struct exchange *e, const struct http1_head *head)
+static struct slice scheme_of(const struct conn *c)
 {
-	span_string(e, ATTR_NETWORK_PROTOCOL_VERSION, head->minor ? TEXT("1.1") : TEXT("1.0"));
+	return c->tls ? TEXT("https") : TEXT("http");
+}
+
+static void add_version(struct exchange *e, const struct conn *c, const struct http1_head *head)
+{
+	if (c->http_major == 2)
+		span_string(e, ATTR_NETWORK_PROTOCOL_VERSION, TEXT("2"));
+	else
+		span_string(e, ATTR_NETWORK_PROTOCOL_VERSION, head->minor ? TEXT("1.1") : TEXT("1.0"));
 }
 
 /* Does nothing in the head change what the connection and the Host field say about who talks to whom? */
@@ -245,11 +254,11 @@ static void add_ends_of_server(struct exchange *e, struct conn *c, const struct 
 {
 	struct slice scheme = forwarded_or(head, "proto", HTTP1_X_FORWARDED_PROTO);
 
-	span_string(e, ATTR_URL_SCHEME, scheme.p ? scheme : target->scheme.p ? target->scheme : TEXT("http"));
+	span_string(e, ATTR_URL_SCHEME, scheme.p ? scheme : target->scheme.p ? target->scheme : scheme_of(c));
 	add_server_address(e, c, head, target);
 	add_client_address(e, c, head);
-	add_peer(e, c);
-	add_version(e, head);
+	http_describe_peer(e, c);
+	add_version(e, c, head);
 }
 
 void http_describe_server(struct exchange *e, struct conn *c, const struct http1_head *head)
@@ -301,8 +310,8 @@ static void add_ends_of_client(struct exchange *e, struct conn *c, const struct 
 		port = conn_peer(c)->family == 1 ? 0 : conn_peer(c)->port;
 	if (port)
 		span_int(e, ATTR_SERVER_PORT, port);
-	add_peer(e, c);
-	add_version(e, head);
+	http_describe_peer(e, c);
+	add_version(e, c, head);
 }
 
 void http_describe_client(struct exchange *e, struct conn *c, const struct http1_head *head)
@@ -317,7 +326,7 @@ void http_describe_client(struct exchange *e, struct conn *c, const struct http1
 	if (!authority.p || authority.len == 0)
 		authority = address_in_url(conn_peer(c), text);
 	if (e->method != METHOD_CONNECT)
-		add_full_url(e, &target, authority);
+		add_full_url(e, &target, authority, scheme_of(c));
 	if (!is_plain(head, &target) || e->method == METHOD_CONNECT) {
 		add_ends_of_client(e, c, head, authority);
 	} else if (!add_remembered(e, c, host)) {
@@ -355,7 +364,7 @@ void http_describe_response(struct exchange *e, const struct http1_head *head)
 
 void http_describe_sizes(struct exchange *e)
 {
-	if (!e->recorded)
+	if (!e->recorded || e->sizes_unknown)
 		return;
 	if (e->request_bytes > 0)
 		span_int(e, ATTR_HTTP_REQUEST_BODY_SIZE, (int64_t)e->request_bytes);

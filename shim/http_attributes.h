@@ -14,6 +14,8 @@ void http_describe_server(struct exchange *e, struct conn *c, const struct http1
 void http_describe_client(struct exchange *e, struct conn *c, const struct http1_head *head);
 /* The final response head. Sets the status by the rules for the exchange's role. */
 void http_describe_response(struct exchange *e, const struct http1_head *head);
+/* The other end of the connection: part of the two above, for where it is known only later. */
+void http_describe_peer(struct exchange *e, struct conn *c);
 /* Sizes, once both messages are over. */
 void http_describe_sizes(struct exchange *e);
 

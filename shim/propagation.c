@@ -2,6 +2,7 @@
 #include "shim/propagation.h"
 
 #include "shim/config.h"
+#include "shim/ids.h"
 #include "shim/protocols/tracecontext.h"
 
 static unsigned formats;
@@ -56,6 +57,21 @@ bool propagation_traceparent(const struct http1_head *head, struct context *ret)
 		return false;
 	adopt(ret, &p);
 	return true;
+}
+
+/* By its digits alone: whoever has read the flag there asks ids.c the rest. */
+static bool has_minted_flag(struct slice value)
+{
+	return value.len == TRACEPARENT_LEN && value.p[53] == '8';
+}
+
+bool propagation_is_minted(const struct http1_head *head)
+{
+	struct context named;
+	struct handle unused;
+
+	return head->n_kept[HTTP1_TRACEPARENT] == 1 && has_minted_flag(head->kept_values[HTTP1_TRACEPARENT]) &&
+	       propagation_traceparent(head, &named) && ids_recognise(named.span_id, &unused) == IDS_OURS;
 }
 
 static bool extract_b3(const struct http1_head *head, struct context *ret)
@@ -177,6 +193,28 @@ static unsigned lines_for(const struct exchange *e, uint8_t (*v)[64], struct lin
 	return n;
 }
 
+/* The whole line of a field, its end included. */
+static void take_out(struct editor *ed, enum http1_field field)
+{
+	struct slice value = ed->head->kept_values[field];
+	const uint8_t *head = ed->head->whole.p, *from = value.p;
+	const uint8_t *to = value.p + value.len, *end = head + ed->head->whole.len;
+
+	while (from > head && from[-1] != '\n')
+		from--;
+	while (to < end && to[-1] != '\n')
+		to++;
+	ed->edits[ed->n++] = (struct edit){(uint32_t)(from - head), (uint32_t)(to - from), from, 0};
+}
+
+unsigned propagation_clean(const struct http1_head *head, struct edit edits[EDITS_MAX])
+{
+	struct editor ed = {.head = head, .edits = edits};
+
+	take_out(&ed, HTTP1_TRACEPARENT);
+	return ed.n;
+}
+
 static void sort_by_position(struct edit *edits, unsigned n)
 {
 	for (unsigned i = 1; i < n; i++) {
@@ -201,6 +239,8 @@ unsigned propagation_edits(const struct exchange *e, const struct http1_head *he
 	for (unsigned i = 0; i < n_lines; i++)
 		if (lines[i].replaces && http1_kept(head, lines[i].field).p)
 			replace(&ed, lines[i].field, lines[i].value, lines[i].len);
+	if (!propagation_has(PROPAGATE_TRACECONTEXT) && propagation_is_minted(head))
+		take_out(&ed, HTTP1_TRACEPARENT);
 	begin = ed.used;
 	for (unsigned i = 0; i < n_lines; i++)
 		if (!http1_kept(head, lines[i].field).p)

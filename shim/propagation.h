@@ -19,6 +19,12 @@ bool propagation_has(unsigned format);
 bool propagation_extract(const struct http1_head *head, struct context *ret);
 /* The W3C traceparent alone, whatever the propagators are: the program's own bytes as evidence (rule 1). */
 bool propagation_traceparent(const struct http1_head *head, struct context *ret);
+/*
+ * Did an adapter of ours write the head's traceparent, to say whose request it is? It names an exchange, as a stamp does, and has a
+ * flag that no other has (TRACE_FLAG_MINTED). It must not leave as it is.
+ */
+#define TRACE_FLAG_MINTED 0x80
+bool propagation_is_minted(const struct http1_head *head);
 /* Keep tracestate and baggage of the head with the exchange, to be passed on. */
 void propagation_keep(struct exchange *e, const struct http1_head *head);
 
@@ -35,5 +41,6 @@ struct edit {
  * The edits that make head carry e's context, ascending by pos; text is written to `text` (EDIT_TEXT_MAX bytes). Existing fields are
  * rewritten, never doubled; the others go before the blank line. Returns their number.
  */
+unsigned propagation_clean(const struct http1_head *head, struct edit edits[EDITS_MAX]); /* only take out what is minted */
 unsigned propagation_edits(const struct exchange *e, const struct http1_head *head, struct edit edits[EDITS_MAX],
 			   uint8_t text[EDIT_TEXT_MAX]);

@@ -12,11 +12,13 @@
 #include "shim/config.h"
 #include "shim/conn.h"
 #include "shim/coroutine.h"
+#include "shim/detached.h"
 #include "shim/exchange.h"
 #include "shim/forwarder.h"
 #include "shim/ids.h"
 #include "shim/loop.h"
 #include "shim/process.h"
+#include "shim/propagation.h"
 #include "shim/stats.h"
 #include "shim/thread.h"
 
@@ -247,6 +249,17 @@ static uint32_t unstamped_with(const struct context *named, struct handle *ret)
 	return last > SCAN_MAX ? 2 : found;
 }
 
+/* The request that the head names is over. What it left behind has begun a trace of its own, or does so now. */
+static void by_origin(struct decision *d, const struct context *named)
+{
+	d->evidence = EVIDENCE_STAMP;
+	if (detached_trace(named->span_id, &d->parent))
+		return;
+	detached_from(d, named, EVIDENCE_STAMP);
+	d->origin_named = true;
+	d->origin = *named;
+}
+
 /* True: decided. False: the bytes name several candidates (d->keep_head), or nothing. */
 static bool by_stamp(struct thread *t, const struct request_evidence *evidence, struct decision *d)
 {
@@ -257,11 +270,12 @@ static bool by_stamp(struct thread *t, const struct request_evidence *evidence, 
 	if (e) {
 		parent_is(d, exchange_handle(e), EVIDENCE_STAMP);
 		check_against(t, d->exchange);
-		forwarder_stamp_returned();
+		if (!propagation_is_minted(evidence->head))
+			forwarder_stamp_returned();
 		return true;
 	}
 	if (origin == IDS_OURS) {
-		detached_from(d, &evidence->named, EVIDENCE_STAMP);
+		by_origin(d, &evidence->named);
 		return true;
 	}
 
@@ -294,12 +308,26 @@ static void nobodys(struct decision *d)
 	d->parent = parent;
 }
 
+/*
+ * Who writes on a connection while another request on it waits for its answer may write for others: clients that pipeline
+ * collect what their callers want, and one of them sends it all.
+ */
+static bool is_shared_by_callers(const struct conn *c, struct carrier_answer *a)
+{
+	if (a->evidence != EVIDENCE_RUNTIME || !c->oldest || a->state == LABEL_STATE_NONE)
+		return false;
+	a->final = true;
+	return true;
+}
+
 /* True: decided, be it that nobody can know. */
 static bool by_carrier(struct thread *t, struct conn *c, struct decision *d)
 {
 	struct carrier_answer a;
 
 	carrier_current(t, &a);
+	if (is_shared_by_callers(c, &a))
+		a.state = LABEL_STATE_UNKNOWN;
 	switch (a.state) {
 	case LABEL_STATE_OPEN:
 		parent_is(d, a.context.exchange, a.evidence);

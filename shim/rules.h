@@ -29,6 +29,8 @@ struct decision {
 	struct context parent;   /* unless root or ambiguous */
 	struct handle exchange;  /* the server exchange it is made for, if one is known */
 	bool detached;           /* that exchange has ended */
+	bool origin_named;       /* ... and the head names it: */
+	struct context origin;
 	bool keep_head;          /* the program's own traceparent must stay as it is */
 	struct context links[RULES_MAX_LINKS];
 	unsigned n_links;

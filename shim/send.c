@@ -38,7 +38,7 @@ static void request_head_is_out(struct conn *c)
 
 static void head_is_out(struct conn *c, const struct http1_head *head)
 {
-	bool edit;
+	enum head_edit edit;
 
 	if (c->role == CONN_SERVER) {
 		server_response(c, head);

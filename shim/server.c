@@ -15,6 +15,33 @@
 #include "shim/thread.h"
 #include "shim/watch.h"
 
+_Atomic bool server_hashes_requests;
+
+static bool expects_other(const struct http1_head *head)
+{
+	return head->n_kept[HTTP1_EXPECT] > 0 &&
+	       !(head->n_kept[HTTP1_EXPECT] == 1 && slice_is_nocase(http1_kept(head, HTTP1_EXPECT), "100-continue", 12));
+}
+
+static uint32_t hash(uint32_t h, struct slice s)
+{
+	for (; s.len >= 8; s = slice_from(s, 8)) {
+		uint64_t word;
+
+		memcpy(&word, s.p, 8);
+		word = (word ^ h) * 0x9e3779b97f4a7c15u;
+		h = (uint32_t)(word >> 32) ^ (uint32_t)word;
+	}
+	for (size_t i = 0; i < s.len; i++)
+		h = (h ^ s.p[i]) * 16777619u;
+	return h;
+}
+
+uint32_t server_request_hash(struct slice method, struct slice target)
+{
+	return hash(hash(2166136261u, method) + 31u, target);
+}
+
 /* A thread that serves one request at a time answers this one before it reads another. */
 static void note_service(struct thread *t, const struct exchange *e, const struct conn *c)
 {
@@ -45,6 +72,9 @@ struct exchange *server_request(struct conn *c, const struct http1_head *head, u
 	}
 	e->start_ns = now_ns;
 	e->method = (uint8_t)http_method_of(head->method);
+	e->expects = expects_other(head);
+	if (atomic_load_explicit(&server_hashes_requests, memory_order_relaxed))
+		e->request_hash = server_request_hash(head->method, head->target);
 	named = propagation_extract(head, &e->incoming);
 	trusted = named && filter_trusts(conn_peer(c));
 	if (trusted)

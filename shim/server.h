@@ -5,6 +5,10 @@
 
 /* Server exchanges: a request that we received, from its head to the end of its response. All calls: c is entered. */
 
+/* Set by an adapter that will ask for requests by method and target: they are hashed from then on. */
+extern _Atomic bool server_hashes_requests;
+uint32_t server_request_hash(struct slice method, struct slice target);
+
 /* A request head arrived. Returns its exchange, or NULL (c was given up). */
 struct exchange *server_request(struct conn *c, const struct http1_head *head, uint64_t now_ns);
 void server_request_done(struct conn *c, uint64_t body_bytes);

@@ -206,6 +206,7 @@ static void take_authorization(struct http1_head *head, struct slice value)
 static const uint32_t asked_for[32] = {
 	[2] = FIRST('b'),
 	[4] = FIRST('h'),
+	[6] = FIRST('e'),
 	[7] = FIRST('b'),
 	[9] = FIRST('f'),
 	[10] = FIRST('t') | FIRST('u') | FIRST('x'),
@@ -232,6 +233,9 @@ static bool take_field(struct http1_head *head, bool *coded, struct slice name, 
 		break;
 	case 4:
 		KEEP_IF("host", HTTP1_HOST);
+		break;
+	case 6:
+		KEEP_IF("expect", HTTP1_EXPECT);
 		break;
 	case 7:
 		KEEP_IF("baggage", HTTP1_BAGGAGE);

@@ -33,6 +33,7 @@ static const char *const names[HTTP1_N_KEPT] = {
 	[HTTP1_X_FORWARDED_FOR] = "x-forwarded-for",
 	[HTTP1_X_FORWARDED_PROTO] = "x-forwarded-proto",
 	[HTTP1_X_FORWARDED_HOST] = "x-forwarded-host",
+	[HTTP1_EXPECT] = "expect",
 };
 
 /* The piece again, ending at a page that cannot be read. */
