@@ -34,11 +34,23 @@ PLUGIN_OBJ := $(patsubst %.c,$(B)/plugin.o/%.o,$(filter-out $(AGENT_SRC) $(UNWIN
 SHARED_SRC := $(addprefix shim/,record.c segment.c task.c rundir.c config.c log.c stats.c)
 EXPORT_LIBS := -lcurl -lprotobuf-c -lz
 
-all: $(B)/libinterspan.so $(B)/libinterspan-export.so $(B)/libinterspan-unwind.so $(B)/interspan-agent $(B)/interspan-inspect ## build everything
+all: $(B)/libinterspan.so $(B)/node/interspan.node $(B)/libinterspan-export.so $(B)/libinterspan-unwind.so $(B)/interspan-agent $(B)/interspan-inspect ## build everything
 
 $(B)/libinterspan.so: $(SHIM_OBJ) $(B)/shim.map
 	$(call msg,LINK,$@)
 	$(Q)$(CC) $(SHIM_CFLAGS) $(LTO) -shared -o $@ $(SHIM_OBJ) -Wl,--version-script=$(B)/shim.map -Wl,-Bsymbolic $(LD_COMMON)
+
+# Node.js: the adapter's script, and the addon by which it reaches the library.
+NODE_FILES := $(notdir $(wildcard hooks/runtimes/node/*.js))
+
+$(B)/node/interspan.node: hooks/runtimes/node/addon.c hooks/runtimes/node/napi.h $(NODE_FILES:%=$(B)/node/%)
+	$(call msg,LINK,$@)
+	$(Q)$(CC) $(PLUGIN_CFLAGS) -shared -o $@ $< -Wl,-z,now -Wl,-z,relro -Wl,-z,noexecstack
+
+$(B)/node/%.js: hooks/runtimes/node/%.js
+	$(call msg,COPY,$@)
+	@mkdir -p $(@D)
+	$(Q)cp $< $@
 
 # Version nodes for the names that need one. All other exports are unversioned, which no script can say beside named nodes:
 # the hooks' own visibility makes them, and scripts/check-symbols compares the result with real.def.

@@ -71,10 +71,11 @@ MAN_DIR = $(DESTDIR)$(PREFIX)/share/man/man1
 LIBRARIES := libinterspan.so libinterspan-export.so libinterspan-unwind.so
 
 install: all ## install under PREFIX (/usr/local), below DESTDIR
-	install -d $(BIN_DIR) $(LIB_DIR)/interspan $(MAN_DIR)
+	install -d $(BIN_DIR) $(LIB_DIR)/interspan/node $(MAN_DIR)
 	install -m 755 scripts/interspan $(BIN_DIR)/interspan
 	install -m 755 $(addprefix $(B)/,$(LIBRARIES) interspan-agent interspan-inspect) $(LIB_DIR)/interspan
 	install -m 755 scripts/interspan-tree $(LIB_DIR)/interspan
+	install -m 644 $(NODE_FILES:%=$(B)/node/%) $(B)/node/interspan.node $(LIB_DIR)/interspan/node
 	install -m 644 $(B)/settings.txt $(LIB_DIR)/interspan
 	install -m 644 $(B)/interspan.1 $(MAN_DIR)
 	for library in $(LIBRARIES); do ln -sf interspan/$$library $(LIB_DIR)/$$library; done

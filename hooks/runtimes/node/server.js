@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// Requests that arrive. All of node's servers inherit from net.Server, and hand requests to the program by its emit().
+'use strict';
+
+const net = require('net');
+
+module.exports = (task, relay) => {
+  const { native, apply, Mark, UNKNOWN } = task;
+  const http2 = require('./http2.js')(task, relay);
+  const clients = require('./clients.js')(task, relay);
+
+  // The engine has parsed what came over a plain socket. Inside TLS nobody has but node.
+  const begin = (event, request, response) => {
+    const { socket } = request;
+    if (socket === null || typeof socket !== 'object') return UNKNOWN;
+    if (socket.encrypted === true) return relay.server(request, response, event === 'dropRequest');
+    const handle = socket._handle;
+    const fd = handle ? handle.fd : -1;
+    if (!(fd >= 0)) return UNKNOWN;
+    native.take(fd, request.method, request.url, event === 'checkExpectation');
+    return task.result();
+  };
+
+  const taskOf = (event, request, response) => {
+    let own = Mark.of(request);
+    if (own === undefined) {
+      own = begin(event, request, response);
+      Mark.put(request, own);
+      if (response !== undefined && response !== null && typeof response === 'object' && event !== 'upgrade' && event !== 'connect') {
+        Mark.put(response, own);
+      }
+    }
+    return own;
+  };
+
+  task.wrap(net.Server.prototype, 'emit', (original) => function emit(event, first, second) {
+    switch (event) {
+      case 'request':
+      case 'checkContinue':
+      case 'checkExpectation':
+      case 'upgrade':
+      case 'connect':
+      case 'dropRequest':
+        // HTTP/2 comes here by way of its 'stream'.
+        if (first !== null && typeof first === 'object' && first.httpVersionMajor === 1) {
+          return task.run(taskOf(event, first, second), original, this, arguments);
+        }
+        break;
+      case 'stream':
+        if (first !== null && typeof first === 'object') {
+          return task.run(http2.server(first, second), original, this, arguments);
+        }
+        break;
+      case 'connection':
+        clients.arm();
+        // One that another process accepted for this one is new to the library.
+        if (first !== null && typeof first === 'object' && first._handle && first._handle.fd >= 0) native.adopt(first._handle.fd);
+        break;
+      default:
+    }
+    return apply(original, this, arguments);
+  });
+
+  // What a socket's own events run is nobody's that we know: clients share sockets, and write there for others.
+  task.wrap(net.Socket.prototype, 'connect', (original) => function connect() {
+    clients.arm();
+    return task.run(UNKNOWN, original, this, arguments);
+  });
+};
