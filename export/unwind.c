@@ -279,50 +279,56 @@ static bool read_position(uint32_t tid, char text[256], struct registers *ret)
 }
 
 /* It has not moved while it was read, or what was read is not believed. */
-static int walk_blocked(uint32_t tid, uint64_t *addresses, int max)
+static bool walk_blocked(uint32_t tid, struct unwind_stack *ret)
 {
 	char text[256], again[256];
 	struct walk w = {0};
 	struct registers now;
-	int n;
 
 	if (!read_position(tid, text, &w.at))
-		return 0;
+		return false;
 	memory_begin(NULL, 0, 0);
-	n = walk(&w, addresses, max);
-	return read_position(tid, again, &now) && strcmp(text, again) == 0 ? n : 0;
+	ret->n = (uint32_t)walk(&w, ret->addresses, UNWIND_MAX);
+	ret->text_len = (uint32_t)python_frames(tid, ret->text, sizeof(ret->text));
+	return ret->n > 0 && read_position(tid, again, &now) && strcmp(text, again) == 0;
 }
 
-static int walk_running(uint32_t tid, uint64_t *addresses, int max)
+static bool walk_running(uint32_t tid, struct unwind_stack *ret)
 {
 	static uint8_t stack[SAMPLE_STACK_BYTES]; /* one caller at a time */
+	static char again[UNWIND_TEXT];
 	struct walk w = {0};
 	size_t len = 0;
 
-	if (!sample_thread(tid, &w.at, stack, &len))
-		return 0;
-	memory_begin(stack, w.at.sp, len);
-	return walk(&w, addresses, max);
+	if (sample_thread(tid, &w.at, stack, &len)) {
+		memory_begin(stack, w.at.sp, len);
+		ret->n = (uint32_t)walk(&w, ret->addresses, UNWIND_MAX);
+	}
+	memory_begin(NULL, 0, 0);
+	ret->text_len = (uint32_t)python_frames(tid, ret->text, sizeof(ret->text));
+	memory_begin(NULL, 0, 0);
+	len = python_frames(tid, again, sizeof(again));
+	if (len != ret->text_len || memcmp(again, ret->text, len) != 0)
+		ret->text_len = 0;
+	return ret->n > 0 || ret->text_len > 0;
 }
 
-int interspan_unwind_thread(uint32_t tid, uint64_t *addresses, int max)
+bool interspan_unwind_thread(uint32_t tid, struct unwind_stack *ret)
 {
-	int n = 0;
+	bool found = false;
 
-	for (unsigned i = 0; i < TRIES && n == 0; i++) {
-		n = walk_blocked(tid, addresses, max);
-		if (n == 0)
-			n = walk_running(tid, addresses, max);
+	for (unsigned i = 0; i < TRIES && !found; i++) {
+		ret->n = ret->text_len = 0;
+		found = walk_blocked(tid, ret) || walk_running(tid, ret);
 	}
-	return n;
+	return found;
 }
 
 #else
-int interspan_unwind_thread(uint32_t tid, uint64_t *addresses, int max)
+bool interspan_unwind_thread(uint32_t tid, struct unwind_stack *ret)
 {
 	(void)tid;
-	(void)addresses;
-	(void)max;
-	return 0;
+	(void)ret;
+	return false;
 }
 #endif

@@ -54,6 +54,10 @@ bool code_find(uint64_t address, struct code *ret);
 /* Does a call end at address? *ret_target: of a direct one, else 0. */
 bool code_is_after_call(uint64_t address, uint64_t *ret_target);
 
+/* ---- language runtimes ---- */
+/* The Python frames of a thread, the outermost first, as many of the innermost as fit. Returns the length; 0: none. */
+size_t python_frames(uint32_t tid, char *text, size_t cap);
+
 /* ---- entry points, by name ---- */
 #define UNWIND_EXPORT __attribute__((visibility("default")))
 UNWIND_EXPORT unwind_version_fn interspan_unwind_version;

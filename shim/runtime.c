@@ -68,6 +68,19 @@ void runtime_answered(struct thread *t, const struct exchange *e)
 			runtimes[i]->answered(t, e);
 }
 
+void runtime_place(struct runtime_place *ret)
+{
+	*ret = (struct runtime_place){0};
+	for (unsigned i = 0; i < n_runtimes && !ret->place; i++)
+		if (runtimes[i]->place && runtimes[i]->glimpse)
+			*ret = (struct runtime_place){runtimes[i], runtimes[i]->place()};
+}
+
+enum runtime_answer runtime_glimpse(const struct runtime_place *place, struct label *ret)
+{
+	return place->place ? place->runtime->glimpse(place->place, ret) : RUNTIME_ABSENT;
+}
+
 void runtime_forked(void)
 {
 	for (unsigned i = 0; i < n_runtimes; i++)

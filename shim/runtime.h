@@ -36,8 +36,21 @@ struct runtime {
 	void (*requested)(struct thread *t, struct conn *c, const struct context *context);
 	/* This thread has read something of a response to e (NULL: of none that is known), before it is followed. Its connection is entered. */
 	void (*answered)(struct thread *t, const struct exchange *e);
+	/* Where the calling thread keeps what it runs; fixed as long as the thread lives. NULL: the runtime is not there. */
+	const void *(*place)(void);
+	/*
+	 * current(), for another thread, from a thread of ours: of one that has not moved for long. What is at the place may be in motion
+	 * or gone, and is read by sys_read_memory().
+	 */
+	enum runtime_answer (*glimpse)(const void *place, struct label *ret);
 	/* In a forked child, on its only thread. */
 	void (*forked)(void);
+};
+
+/* For a later glimpse at this thread. */
+struct runtime_place {
+	const struct runtime *runtime; /* NULL: none */
+	const void *place;
 };
 
 #define RUNTIMES_MAX 8
@@ -52,4 +65,6 @@ void runtime_accepted(struct thread *t, struct handle connection);
 void runtime_received(struct thread *t, struct conn *c);
 void runtime_requested(struct thread *t, struct conn *c, const struct context *context);
 void runtime_answered(struct thread *t, const struct exchange *e);
+void runtime_place(struct runtime_place *ret);
+enum runtime_answer runtime_glimpse(const struct runtime_place *place, struct label *ret);
 void runtime_forked(void);

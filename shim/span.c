@@ -134,6 +134,17 @@ static void event_id(struct event_room *room, enum attr key, const uint8_t *id, 
 	record_add_string(room->b, key, text, 2 * n);
 }
 
+/* Where the runtime has frames of its own, those are the stack that the program's author knows. */
+static void event_stack(struct event_room *room, const struct unwind_stack *s)
+{
+	bool has_text = s->text_len > 0;
+
+	if (has_text && event_may_add(room))
+		record_add_string(room->b, ATTR_CODE_STACKTRACE, s->text, s->text_len);
+	if (s->n > 0 && event_may_add(room))
+		record_add_stack(room->b, has_text ? ATTR_INTERSPAN_STACKTRACE_NATIVE : ATTR_CODE_STACKTRACE, s->addresses, s->n);
+}
+
 static void event_attributes(struct event_room *room, const struct event_facts *event)
 {
 	if (event_may_add(room))
@@ -142,8 +153,8 @@ static void event_attributes(struct event_room *room, const struct event_facts *
 		event_id(room, ATTR_EVENT_LOOP_BLOCKER_TRACE_ID, event->blocker->trace_id, 16);
 		event_id(room, ATTR_EVENT_LOOP_BLOCKER_SPAN_ID, event->blocker->span_id, 8);
 	}
-	if (event->n_stack > 0 && event_may_add(room))
-		record_add_stack(room->b, ATTR_CODE_STACKTRACE, event->stack, event->n_stack);
+	if (event->stack)
+		event_stack(room, event->stack);
 	if (event->tid && event_may_add(room))
 		record_add_int(room->b, ATTR_THREAD_ID, event->tid);
 }
@@ -152,7 +163,8 @@ static void event_attributes(struct event_room *room, const struct event_facts *
 static bool event_fits(const struct exchange *e, const struct event_facts *event)
 {
 	size_t items = 8 * sizeof(struct record_item), texts = strlen(event->name) + 32 + 16;
-	size_t numbers = 4 * sizeof(uint64_t), stack = event->n_stack * sizeof(*event->stack);
+	size_t numbers = 4 * sizeof(uint64_t);
+	size_t stack = event->stack ? event->stack->n * sizeof(uint64_t) + event->stack->text_len : 0;
 
 	return (size_t)(e->record.end - e->record.at) >= items + texts + numbers + stack + ROOM_FOR_THE_END;
 }
@@ -160,11 +172,17 @@ static bool event_fits(const struct exchange *e, const struct event_facts *event
 void span_event(struct exchange *e, const struct event_facts *event)
 {
 	struct event_room room = {.b = &e->record, .left = span_limits.event_attributes};
+	struct event_facts bare = *event;
 	size_t name_len = strlen(event->name);
 	uint8_t *at;
 
 	if (!e->recorded)
 		return;
+	bare.stack = NULL;
+	if (!event_fits(e, event)) {
+		room.dropped = event->stack != NULL;
+		event = &bare;
+	}
 	if (e->n_events >= span_limits.events || !event_fits(e, event)) {
 		e->events_dropped++;
 		return;

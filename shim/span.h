@@ -3,6 +3,7 @@
 
 #include "shim/exchange.h"
 #include "shim/protocols/bytes.h"
+#include "shim/unwind.h"
 
 struct span_limits {
 	uint32_t attributes, links, events, event_attributes;
@@ -33,10 +34,12 @@ struct event_facts {
 	double stall_seconds;       /* event_loop.stall.duration */
 	const struct context *blocker; /* event_loop.blocker.*; NULL: none */
 	uint32_t tid;               /* thread.id; 0: none */
-	const uint64_t *stack;      /* code.stacktrace, as in ITEM_STACK */
-	unsigned n_stack;
+	const struct unwind_stack *stack; /* code.stacktrace; NULL: none */
 };
-/* An event on the span, whole or not at all: one that is over OTEL_SPAN_EVENT_COUNT_LIMIT, or does not fit, is counted as dropped. */
+/*
+ * An event on the span, whole, or without its stack, or not at all: one that is over OTEL_SPAN_EVENT_COUNT_LIMIT, or does not fit, is
+ * counted as dropped.
+ */
 void span_event(struct exchange *e, const struct event_facts *event);
 /* Parent, evidence and flags, from e->context, and parent (NULL: a root). */
 void span_parent(struct exchange *e, const struct context *parent, enum evidence evidence);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mman.h>
@@ -150,6 +151,17 @@ static inline void *sys_mmap(size_t len, int flags, int fd)
 static inline int sys_munmap(void *p, size_t len)
 {
 	return (int)sys_call3(SYS_munmap, (long)p, (long)len, 0);
+}
+
+/* Memory of this process, where a load could fault: false then. */
+static inline bool sys_read_memory(const void *from, void *to, size_t len)
+{
+	struct {
+		const void *base;
+		size_t len;
+	} local = {to, len}, remote = {from, len};
+
+	return sys_call6(SYS_process_vm_readv, sys_call3(SYS_getpid, 0, 0, 0), (long)&local, 1, (long)&remote, 1, 0) == (long)len;
 }
 
 static inline int sys_getpid(void)

@@ -50,6 +50,7 @@ static void join(struct thread *t)
 	t->watch->n_stalls = 0;
 	atomic_store(&t->watch->verdict, 0);
 	atomic_store(&t->watch->turn, (atomic_load(&t->watch->turn) | 1) + 1);
+	runtime_place(&t->watch->place);
 	atomic_store(&t->watch->tid, t->tid);
 }
 
@@ -85,10 +86,18 @@ static struct stall *next_stall(struct watch *w)
 	return &w->stalls[w->n_stalls - 1];
 }
 
+/* Where a runtime's tasks are known, the task is proof, and the eliminations know nothing. */
+static bool knows_blocker(struct thread *t, struct handle answered, struct handle *ret)
+{
+	*ret = t->watch->task_of;
+	if (t->watch->answer != RUNTIME_ABSENT)
+		return !handle_is_none(*ret);
+	return rules_blocker(t, answered, ret);
+}
+
 static void find_blocker(struct thread *t, struct handle answered, struct stall *s)
 {
-	s->who = HANDLE_NONE;
-	if (rules_blocker(t, answered, &s->who) && exchange_context(s->who, &s->blocker))
+	if (knows_blocker(t, answered, &s->who) && exchange_context(s->who, &s->blocker))
 		return;
 	s->who = HANDLE_NONE;
 	stats_count(STAT_LOOP_STALLS_UNKNOWN);
@@ -108,8 +117,9 @@ void watch_settle(struct thread *t, struct handle answered)
 	s = next_stall(w);
 	s->since_ns = w->since_ns;
 	s->until_ns = clock_monotonic_ns();
-	s->n_stack = atomic_load_explicit(&w->n_stack, memory_order_acquire);
-	memcpy(s->stack, w->stack, s->n_stack * sizeof(s->stack[0]));
+	s->stack.n = s->stack.text_len = 0;
+	if (atomic_load_explicit(&w->has_stack, memory_order_acquire))
+		s->stack = w->stack;
 	find_blocker(t, answered, s);
 	stats_count(STAT_LOOP_STALLS);
 	w->last = *s;
@@ -126,14 +136,13 @@ static void tell(struct exchange *e, const struct stall *s, uint32_t tid, uint64
 {
 	bool did_it = handle_equal(s->who, exchange_handle(e));
 	bool unknown = handle_is_none(s->who);
-	struct event_facts event = {
+	const struct event_facts event = {
 		.name = did_it ? "event_loop.stall" : "event_loop.blocked",
 		.ns = ns,
 		.stall_seconds = (double)(s->until_ns - s->since_ns) / 1e9,
 		.blocker = did_it || unknown ? NULL : &s->blocker,
 		.tid = tid,
-		.stack = s->stack,
-		.n_stack = did_it || unknown ? s->n_stack : 0,
+		.stack = did_it || unknown ? &s->stack : NULL,
 	};
 
 	span_event(e, &event);

@@ -7,7 +7,9 @@
 
 #include "shim/context.h"
 #include "shim/record.h"
+#include "shim/runtime.h"
 #include "shim/thread.h"
+#include "shim/unwind.h"
 
 /*
  * Event loop stalls. A thread that serves many connections from one loop and stays away from its wait for longer than
@@ -30,9 +32,9 @@ struct stall {
 	uint64_t since_ns, until_ns; /* the thread was away at least so long */
 	struct handle who;           /* whose work it was; none: not known */
 	struct context blocker;      /* its context, where known */
-	uint32_t n_stack;
-	uint64_t stack[RECORD_STACK_MAX];
+	struct unwind_stack stack;
 };
+_Static_assert(UNWIND_MAX <= RECORD_STACK_MAX, "a stack fits into a record");
 
 struct watch {
 	/* Of its thread, for the watcher. */
@@ -42,9 +44,11 @@ struct watch {
 	_Atomic uint32_t began_turn;
 	/* Of the watcher, for the thread. */
 	_Atomic uint32_t verdict;             /* turn | 1 of a window that has stalled; 0: none */
-	_Atomic uint32_t n_stack;             /* after stack is whole; set to 0 before each verdict */
-	uint64_t since_ns;                    /* valid with the verdict */
-	uint64_t stack[RECORD_STACK_MAX];
+	_Atomic bool has_stack;               /* after stack is whole; false before each verdict */
+	uint64_t since_ns;                    /* valid with the verdict, as is this: */
+	enum runtime_answer answer;           /* whose task it ran, where a runtime's adapter knows its tasks */
+	struct handle task_of;                /* the open exchange that the task belongs to; none: to none, or not known */
+	struct unwind_stack stack;
 	/* Its thread's own. */
 	bool pending;                         /* anything below is to be looked at */
 	bool late;                            /* what is read now has waited while the last stall lasted */
@@ -52,6 +56,8 @@ struct watch {
 	unsigned n_stalls;                    /* not yet told to the exchanges that are open */
 	struct stall stalls[STALLS_MAX];
 	struct stall last;
+	/* Written before tid is. */
+	struct runtime_place place;
 	/* The watcher's own. */
 	bool seen, told;
 	uint32_t seen_turn;

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shim/watcher.h"
 
-#include <string.h>
-
 #include "shim/background.h"
 #include "shim/clock.h"
 #include "shim/config.h"
@@ -65,22 +63,32 @@ static uint64_t away_since(struct watch *w, uint32_t turn)
 
 static void take_stack(struct watch *w, uint32_t turn, uint32_t tid)
 {
-	uint64_t stack[RECORD_STACK_MAX];
-	int n = 0;
+	bool found = false;
 
 	if (atomic_load(&unwind_broken))
 		return;
 	atomic_store(&unwinding, true);
+	/* The thread does not look at w->stack before it is told that there is one. */
 	if (plugin_load_unwind(&unwind) == 0)
-		n = unwind.thread(tid, stack, RECORD_STACK_MAX);
+		found = unwind.thread(tid, &w->stack);
 	else
 		atomic_store(&unwind_broken, true);
 	atomic_store(&unwinding, false);
 	/* Only if it was still away when all was read is this the stack of its stall. */
-	if (n <= 0 || atomic_load(&w->turn) != turn)
-		return;
-	memcpy(w->stack, stack, (size_t)n * sizeof(stack[0]));
-	atomic_store_explicit(&w->n_stack, (uint32_t)n, memory_order_release);
+	if (found && atomic_load(&w->turn) == turn)
+		atomic_store_explicit(&w->has_stack, true, memory_order_release);
+}
+
+/* Asked while it runs: later it will be another's turn. */
+static void ask_runtime(struct watch *w)
+{
+	struct context context = {.exchange = HANDLE_NONE};
+	struct label label;
+
+	w->task_of = HANDLE_NONE;
+	w->answer = runtime_glimpse(&w->place, &label);
+	if (w->answer == RUNTIME_LABEL && label_resolve(&label, &context) == LABEL_STATE_OPEN)
+		w->task_of = context.exchange;
 }
 
 static void give_verdict(struct watch *w, uint32_t turn, uint32_t tid, uint64_t since_ns)
@@ -91,7 +99,8 @@ static void give_verdict(struct watch *w, uint32_t turn, uint32_t tid, uint64_t 
 		return;
 	}
 	w->since_ns = since_ns;
-	atomic_store(&w->n_stack, 0);
+	ask_runtime(w);
+	atomic_store(&w->has_stack, false);
 	atomic_store_explicit(&w->verdict, turn | 1, memory_order_release);
 	take_stack(w, turn, tid);
 }

@@ -14,6 +14,7 @@
 #include "shim/conn.h"
 #include "shim/guard.h"
 #include "shim/pool.h"
+#include "shim/sys.h"
 #include "shim/thread.h"
 
 #define SAVED_FRAMES 4096
@@ -238,6 +239,39 @@ static enum runtime_answer current(struct thread *t, struct label *ret)
 	return ret->kind == LABEL_UNKNOWN ? RUNTIME_CANNOT_TELL : RUNTIME_LABEL;
 }
 
+/* ---- seen from another thread ---- */
+
+static const void *place(void)
+{
+	return cpython_is_ready() ? &self : NULL;
+}
+
+/* The frame's own label, or that of the Context which the thread is in now. */
+static bool glimpse_label(const struct python_thread *there, struct label *ret)
+{
+	const void *context = NULL;
+
+	if (!sys_read_memory((const char *)there->frame.thread_state + python.context_offset, &context, sizeof(context)))
+		return false;
+	if (context == there->frame.context && there->frame.has_label) {
+		*ret = there->frame.label;
+		return true;
+	}
+	return context && cpython_label_get(context, ret);
+}
+
+static enum runtime_answer glimpse(const void *from, struct label *ret)
+{
+	struct python_thread there, again;
+
+	if (!sys_read_memory(from, &there, sizeof(there)) || !there.adapted)
+		return RUNTIME_ABSENT;
+	if (!there.frame.context || there.tangled || !glimpse_label(&there, ret) || ret->kind == LABEL_UNKNOWN ||
+	    !sys_read_memory(from, &again, sizeof(again)) || again.serial != there.serial || again.frame.serial != there.frame.serial)
+		return RUNTIME_CANNOT_TELL;
+	return RUNTIME_LABEL;
+}
+
 static void adopt(struct thread *t, const struct label *label)
 {
 	const void *context = current_context();
@@ -361,4 +395,6 @@ const struct runtime runtime_cpython = {
 	.received = received,
 	.requested = requested,
 	.answered = answered,
+	.place = place,
+	.glimpse = glimpse,
 };

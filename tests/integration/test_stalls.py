@@ -267,16 +267,30 @@ asyncio.run(main())
 """ % (STALL_S, STALL_S)
 
 
-def test_asyncio(workplace):
-    """time.sleep() in a coroutine: the mistake that the guide warns of."""
+def python_line(script, text):
+    return next(i for i, line in enumerate(script.read_text(encoding="utf-8").split("\n"), 1) if text in line)
+
+
+@pytest.mark.parametrize("path, function, marker", [("/sleep", "blocks_the_loop", "time.sleep("), ("/burn", "burns", "while time.")])
+def test_asyncio(workplace, path, function, marker):
+    """time.sleep() in a coroutine, which the guide warns of, and computing. The task itself says whose it is."""
     script = workplace.file("server.py", ASYNCIO)
     server = Server(workplace, [sys.executable, script, "PORT"])
-    came_meanwhile = server.disturb("/sleep")
+    came_meanwhile = server.disturb(path)
     server.finish()
-    culprit, = server.of("/sleep")
+    culprit, = server.of(path)
     stall, = culprit.named("event_loop.stall")
     assert float(stall["event_loop.stall.duration"]) >= LIMIT_S
-    assert "_PyEval_EvalFrameDefault" in functions(stall["code.stacktrace"])
+    native = stall["interspan.stacktrace.native"] if "interspan.stacktrace.native" in stall else stall["code.stacktrace"]
+    if path != "/burn" or may_sample():
+        assert "_PyEval_EvalFrameDefault" in functions(native)
+    if sys.version_info[:2] in ((3, 11), (3, 12), (3, 13)):
+        frames = stall["code.stacktrace"].split("\n")
+        innermost = next(frame for frame in reversed(frames) if str(script) in frame)
+        assert innermost.endswith(f", in {function}")
+        if path == "/sleep":
+            assert frames[-1] == innermost == f'File "{script}", line {python_line(script, marker)}, in {function}'
+        assert frames[0].endswith(", in <module>")
     assert len(server.of("/wait")) == VICTIMS
     assert_held_up_by(server.of("/wait"), culprit)
     assert_held_up_by(server.of("/none") if came_meanwhile else (), culprit)

@@ -238,6 +238,13 @@ def test_stalls_stand_below_the_spans_that_they_befell(tree):
     assert found["spans"][0]["events"][0]["offset_ns"] == 50_000_000
 
 
+def test_python_stacks_are_read_from_their_end(tree):
+    culprit = span("GET /slow")
+    culprit["events"] = [event("event_loop.stall", 0, code__stacktrace='File "/srv/a.py", line 3, in <module>\nFile "/srv/a.py", line 9, '
+                               'in Shop.reads\nFile "/srv/b.py", line 7, in nap')]
+    assert "event_loop.stall +0 ns in nap < Shop.reads < <module>\n" in tree(line("shop", culprit)).stdout
+
+
 def test_odd_events_are_printed_all_the_same(tree):
     odd = span("GET /")
     odd["events"] = [{}, event("e\x1b[2J", 5, event_loop__stall__duration="long", code__stacktrace=7)]

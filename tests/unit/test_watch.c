@@ -8,6 +8,7 @@
 #include "shim/clock.h"
 #include "shim/config.h"
 #include "shim/engine.h"
+#include "shim/exchange.h"
 #include "shim/process.h"
 #include "shim/thread.h"
 #include "shim/watch.h"
@@ -322,6 +323,79 @@ static void two_stalls_in_one_window(void **state)
 	assert_int_equal(counted(STAT_LOOP_STALLS), 2);
 }
 
+/* ---- a runtime whose tasks are known ---- */
+
+static struct label task;
+static enum runtime_answer answer;
+
+static const void *fake_place(void)
+{
+	return &task;
+}
+
+static enum runtime_answer fake_glimpse(const void *place, struct label *ret)
+{
+	assert_ptr_equal(place, &task);
+	*ret = task;
+	return answer;
+}
+
+static enum runtime_answer fake_current(struct thread *t, struct label *ret)
+{
+	(void)t;
+	(void)ret;
+	return RUNTIME_ABSENT;
+}
+
+static const struct runtime fake = {.name = "fake", .current = fake_current, .place = fake_place, .glimpse = fake_glimpse};
+
+static int up_runtime(void **state)
+{
+	runtime_register(&fake);
+	return up(state);
+}
+
+/* The task that ran is asked for, and not what the thread was woken for. */
+static void the_task_says_whose_it_was(void **state)
+{
+	struct link a = known(), b = known();
+
+	(void)state;
+	serve_begin(&a, REQUEST);
+	task = (struct label){.kind = LABEL_CONTEXT};
+	assert_true(exchange_context(thread_self()->window.who[0], &task.context));
+	answer = RUNTIME_LABEL;
+	wait_once();
+	serve_begin(&b, REQUEST);
+	stall();
+	serve_end(&b);
+	wait_once();
+	serve_end(&a);
+	assert_blocked_by(span_at(0), span_at(1));
+	assert_stalled(span_at(1));
+}
+
+/* A task that is nobody's, or not known: the eliminations would say b, and are not asked. */
+static void a_task_of_nobodys_accuses_nobody(void **state)
+{
+	struct link b = known();
+
+	(void)state;
+	task.kind = LABEL_NONE;
+	answer = RUNTIME_LABEL;
+	serve_begin(&b, REQUEST);
+	stall();
+	wait_once();
+	answer = RUNTIME_CANNOT_TELL;
+	stall();
+	serve_end(&b);
+	struct found e[4];
+	assert_int_equal(events_of(span_at(0), e, 4), 2);
+	assert_string_equal(e[0].name, "event_loop.blocked");
+	assert_string_equal(e[1].name, "event_loop.blocked");
+	assert_int_equal(counted(STAT_LOOP_STALLS_UNKNOWN), 2);
+}
+
 /* ---- what is none ---- */
 
 static void below_the_limit_is_no_stall(void **state)
@@ -522,6 +596,8 @@ int main(void)
 		cmocka_unit_test_setup(the_answer_says_whose_it_was, up),
 		cmocka_unit_test_setup(what_is_read_afterwards_does_not_matter, up),
 		cmocka_unit_test_setup(two_stalls_in_one_window, up),
+		cmocka_unit_test_setup(the_task_says_whose_it_was, up_runtime),
+		cmocka_unit_test_setup(a_task_of_nobodys_accuses_nobody, up_runtime),
 		cmocka_unit_test_setup(below_the_limit_is_no_stall, up),
 		cmocka_unit_test_setup(a_long_wait_is_no_stall, up),
 		cmocka_unit_test_setup(a_loop_that_turns_has_not_stalled, up),
