@@ -240,6 +240,7 @@ int main(int argc, char **argv)
 		fputs(usage, stderr);
 		return EXIT_USAGE;
 	}
+	signal(SIGIO, SIG_IGN); /* of a lease; see consumer_open() */
 	config_read(&config, environ, warn_setting);
 	log_start(config.log_level, config.log_file);
 	return dispatch(argv[1], argc - 2, argv + 2);

@@ -74,7 +74,9 @@ static bool meet(void *arg, int dir, const char *name)
 	s = serve->n < SERVED_MAX ? calloc(1, sizeof(*s)) : NULL;
 	if (!s)
 		return true;
-	if (consumer_open(&s->consumer, dir, name) != 0) {
+	/* One of another namespace is not held on to: it is looked at again until nobody has it any more. */
+	if (consumer_open(&s->consumer, dir, name) != 0 || consumer_is_foreign(&s->consumer)) {
+		consumer_detach(&s->consumer);
 		free(s);
 		return true;
 	}
@@ -112,8 +114,7 @@ static void look_around(struct serve *serve)
 	for (struct served **at = &serve->list; *at;) {
 		struct served *s = *at;
 
-		if ((!s->seen && (consumer_is_foreign(&s->consumer) ||
-				  (consumer_is_empty(&s->consumer) && !consumer_has_writers(&s->consumer)))) ||
+		if ((!s->seen && consumer_is_empty(&s->consumer) && !consumer_has_writers(&s->consumer)) ||
 		    (s->claimed && segments_retire(&s->drain, serve->agent->dir, s->name)))
 			part(serve, at);
 		else

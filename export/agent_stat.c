@@ -27,7 +27,7 @@ struct report {
 	uint64_t bytes; /* waiting in the rings */
 	bool adds_up;
 	bool has_writers;
-	bool foreign; /* of another pid namespace: whether its processes live is not known */
+	bool foreign; /* of another pid namespace: which of its processes live is not known */
 	uint32_t exporter; /* thread id; 0 = none lives */
 };
 
@@ -48,7 +48,7 @@ static void read_report(struct report *report)
 	const struct consumer *c = &report->consumer;
 	struct segment segment = {.header = c->header};
 
-	report->foreign = consumer_is_foreign(c);
+	report->foreign = c->elsewhere;
 	report->has_writers = consumer_has_writers(c);
 	report->exporter =
 	    report->foreign || segment_has_consumer(&segment) ? (uint32_t)(atomic_load(&c->header->consumer) >> 32) : 0;

@@ -46,7 +46,7 @@ static bool open_if_its(void *arg, int dir, const char *name)
 	if (strncmp(name, prefix, strlen(prefix)) != 0)
 		return true;
 	if (consumer_open(&tree->segment, dir, name) == 0) {
-		if (!consumer_is_foreign(&tree->segment))
+		if (!tree->segment.elsewhere)
 			return false;
 		consumer_detach(&tree->segment);
 	}

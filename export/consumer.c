@@ -54,7 +54,7 @@ int consumer_attach(struct consumer *c, void *map, size_t map_bytes)
 	    c->shard_bytes < SEGMENT_PAGE || c->shard_bytes > (map_bytes - SEGMENT_RINGS_OFFSET) / c->n_shards)
 		return -EINVAL;
 	c->header = header;
-	c->foreign = is_elsewhere(*(volatile uint64_t *)&header->pid_namespace);
+	c->elsewhere = is_elsewhere(*(volatile uint64_t *)&header->pid_namespace);
 	c->rings = (uint8_t *)map + SEGMENT_RINGS_OFFSET;
 	c->map_bytes = map_bytes;
 	c->flush_seen = atomic_load(&header->flushed);
@@ -67,7 +67,7 @@ int consumer_attach_segment(struct consumer *c, const struct segment *segment)
 	return consumer_attach(c, segment->header, segment->map_bytes);
 }
 
-int consumer_open(struct consumer *c, int dir, const char *path)
+static int open_mapped(struct consumer *c, int dir, const char *path)
 {
 	struct stat st;
 	void *map = MAP_FAILED;
@@ -91,6 +91,40 @@ int consumer_open(struct consumer *c, int dir, const char *path)
 	if (r < 0)
 		sys_munmap(map, (size_t)st.st_size);
 	c->mapped = r == 0;
+	return r;
+}
+
+/*
+ * A lease for reading is given only while nobody, in whichever namespace, has the file open for writing, and a mapping counts. Whoever
+ * opens it before the lease is given back makes the kernel send a signal: to this thread, which as a helper has all blocked.
+ */
+static bool is_unmapped(int dir, const char *path)
+{
+	int fd = sys_openat(dir, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+	struct f_owner_ex us = {F_OWNER_TID, sys_gettid()};
+	bool given;
+
+	if (fd < 0)
+		return false;
+	given = sys_fcntl(fd, F_SETOWN_EX, (long)&us) == 0 && sys_fcntl(fd, F_SETLEASE, F_RDLCK) == 0;
+	if (given)
+		sys_fcntl(fd, F_SETLEASE, F_UNLCK);
+	sys_close(fd);
+	return given;
+}
+
+int consumer_open(struct consumer *c, int dir, const char *path)
+{
+	int r = open_mapped(c, dir, path);
+
+	if (r == 0 && c->elsewhere) {
+		bool abandoned;
+
+		consumer_detach(c); /* our own mapping counts, too */
+		abandoned = is_unmapped(dir, path);
+		r = open_mapped(c, dir, path);
+		c->abandoned = r == 0 && abandoned;
+	}
 	return r;
 }
 
@@ -125,7 +159,7 @@ int consumer_claim(struct consumer *c)
 	uint64_t mine = (uint64_t)tid << 32 | (uint32_t)task_start_time(tid);
 	uint64_t word = atomic_load(&c->header->consumer);
 
-	if (c->foreign)
+	if (consumer_is_foreign(c))
 		return -EXDEV;
 	if (c->word == mine && word == mine)
 		return 0;
@@ -325,8 +359,8 @@ bool consumer_has_writers(const struct consumer *c)
 {
 	uint32_t i;
 
-	if (c->foreign)
-		return true;
+	if (c->elsewhere)
+		return !c->abandoned;
 	for (i = 0; i < SEGMENT_MAX_PROCESSES; i++) {
 		struct segment_process *process = &c->header->processes[i];
 

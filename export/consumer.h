@@ -33,7 +33,8 @@ struct consumer {
 	uint8_t *rings;
 	size_t map_bytes;
 	bool mapped;          /* by consumer_open() */
-	bool foreign;         /* of another pid namespace */
+	bool elsewhere;       /* its processes are of another pid namespace: their numbers mean nothing here */
+	bool abandoned;       /* and none of them is left */
 	uint32_t n_shards;    /* checked copies */
 	uint64_t shard_bytes;
 	uint64_t word;        /* our consumer word; 0: nothing claimed */
@@ -139,12 +140,12 @@ void consumer_creator(const struct consumer *c, struct consumer_process *ret);
  */
 uint32_t consumer_resource(const struct consumer *c, uint8_t *items, uint32_t cap);
 /*
- * Do its processes live in another pid namespace than ours? Whether they are alive cannot be known then: it is left alone, and
- * neither claimed nor taken for dead.
+ * Do its processes live in another pid namespace than ours? It is left alone, and neither claimed nor taken for dead. Found out
+ * by consumer_open(): once nobody has the file mapped any more, it is as those of our own dead.
  */
 static inline bool consumer_is_foreign(const struct consumer *c)
 {
-	return c->foreign;
+	return c->elsewhere && !c->abandoned;
 }
 /* Is any process registered that still runs, or may it be for all we know? None: when empty as well, the file can be unlinked. */
 bool consumer_has_writers(const struct consumer *c);

@@ -59,7 +59,7 @@ static void read_process(struct encoder *encoder, const struct consumer *consume
 
 	symbols_begin(&encoder->symbols, 0, 0);
 	/* One that has left may have become another program. */
-	if (known && process.stays && !consumer->foreign)
+	if (known && process.stays && !consumer->elsewhere)
 		symbols_begin(&encoder->symbols, process.pid, process.start_time);
 	read_resource(encoder, consumer, known ? &process : NULL);
 }

@@ -256,6 +256,14 @@ static bool is_ours_to_end(const struct exchange *e)
 	return !e->shared || ownership_release(e->ownership);
 }
 
+static const char no_response[] = "no_response";
+
+/* We closed without a word, or in the middle of one. */
+static const char *error_of(const struct exchange *e, const char *of_connection)
+{
+	return of_connection == no_response && e->answered_head ? "response_incomplete" : of_connection;
+}
+
 void conn_end_exchanges(struct conn *c, const char *error)
 {
 	uint64_t now = c->oldest ? clock_monotonic_ns() : 0;
@@ -266,7 +274,7 @@ void conn_end_exchanges(struct conn *c, const char *error)
 		if (e->role == EXCHANGE_CLIENT)
 			exchange_outstanding(e->waiter, -1);
 		if (is_ours_to_end(e))
-			exchange_end(e, now, error);
+			exchange_end(e, now, error_of(e, error));
 		else
 			exchange_discard(e);
 	}
@@ -317,7 +325,7 @@ static const char *error_of_close(const struct conn *c)
 	if (c->error)
 		return c->error;
 	if (c->role == CONN_SERVER)
-		return c->peer_gone ? "client_disconnected" : "no_response";
+		return c->peer_gone ? "client_disconnected" : no_response;
 	return c->peer_gone ? "connection_closed" : "cancelled";
 }
 

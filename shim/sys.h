@@ -63,6 +63,11 @@ static inline int sys_close(int fd)
 	return (int)sys_call3(SYS_close, fd, 0, 0);
 }
 
+static inline int sys_fcntl(int fd, int command, long arg)
+{
+	return (int)sys_call3(SYS_fcntl, fd, command, arg);
+}
+
 /* Move fd out of 0 to 2, which programs expect to be theirs even when they are closed. Consumes fd. */
 static inline int sys_above_stdio(int fd)
 {

@@ -20,8 +20,3 @@ static inline int sys_getsockopt(int fd, int level, int name, void *value, sockl
 {
 	return (int)sys_call6(SYS_getsockopt, fd, level, name, (long)value, (long)len, 0);
 }
-
-static inline int sys_fcntl(int fd, int command, long arg)
-{
-	return (int)sys_call3(SYS_fcntl, fd, command, arg);
-}

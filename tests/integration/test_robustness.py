@@ -67,13 +67,13 @@ def _children(pid):
     return [int(p) for p in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def start_in_namespace(workplace, spans, workers):
+def start_in_namespace(workplace, spans, workers, **settings):
     """A traced server that is PID 1 of a pid namespace; what started it, and its port."""
     backend = programs.start_backend(workplace)
     port = programs.free_port()
     argv = ["unshare", "--pid", "--fork", "--mount-proc", programs.APPS / "serve_loops", "--port", port, "--upstream",
             backend.port, "--workers", workers, "--reuse"]
-    return workplace.start(argv, port, programs.shim_environment(workplace, spans.path)), port
+    return workplace.start(argv, port, programs.shim_environment(workplace, spans.path, **settings)), port
 
 
 @needs_root
@@ -110,6 +110,24 @@ def test_other_pid_namespaces_are_left_alone(workplace):
     (child,) = _children(program.pid)
     os.kill(child, signal.SIGTERM)
     assert program.process.wait(programs.DEADLINE_S) == 0
+
+
+@needs_root
+def test_dead_pid_namespaces_are_drained(workplace):
+    """What a namespace that is gone left behind is found out to be nobody's: its spans are exported, its segment removed."""
+    spans = programs.SpanFile(workplace.file("spans.jsonl"), workplace.run)
+    program, port = start_in_namespace(workplace, spans, workers=1, OTEL_BSP_SCHEDULE_DELAY="600000")
+    programs.run_load(port, 100, 10)
+    (left,) = [s for s in stats.all_segments() if s["foreign"] and s["queued"]]
+    (child,) = _children(program.pid)
+    os.kill(child, signal.SIGKILL)
+    program.process.wait(programs.DEADLINE_S)
+    drained = programs.SpanFile(workplace.file("drained.jsonl"), workplace.run)
+    environment = programs.clean_environment() | programs.shim_environment(workplace, drained.path)
+    del environment["LD_PRELOAD"]
+    programs.subprocess.run([programs.AGENT, "drain"], env=environment, check=True, timeout=programs.DEADLINE_S)
+    assert len(drained.refresh()) + len(spans.refresh()) == left["counters"]["written"]
+    assert left["name"] not in {s["name"] for s in stats.all_segments()}
 
 
 # ---- collectors that do not do their part ----

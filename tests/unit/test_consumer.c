@@ -379,6 +379,40 @@ static void other_pid_namespaces_are_left_alone(void **state)
 	consumer_resign(&d);
 }
 
+static void leave_a_segment(void *path)
+{
+	struct segment mine;
+
+	make_segment(&mine, 64);
+	put(&mine, 1024, 1, 1, NULL);
+	mine.header->pid_namespace++;
+	strcpy(path, mine.path);
+}
+
+/* No number tells who lives there, but whether anybody has the file mapped does. */
+static void dead_pid_namespaces_are_drained(void **state)
+{
+	char *path = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct consumer d;
+
+	(void)state;
+	s.header->pid_namespace++;
+	assert_int_equal(consumer_open(&d, AT_FDCWD, s.path), 0);
+	assert_true(consumer_is_foreign(&d)); /* we have it mapped ourselves */
+	consumer_detach(&d);
+	s.header->pid_namespace--;
+	assert_int_equal(in_child(leave_a_segment, path), 0);
+	assert_int_equal(consumer_open(&d, AT_FDCWD, path), 0);
+	assert_false(consumer_is_foreign(&d));
+	assert_false(consumer_has_writers(&d));
+	assert_int_equal(consumer_claim(&d), 0);
+	assert_int_equal(drain(&d, batch), 1);
+	consumer_resign(&d);
+	consumer_detach(&d);
+	unlink(path);
+	munmap(path, 4096);
+}
+
 static void stop_ends_every_sleep(void **state)
 {
 	struct sleep_args args = {WAIT_FLUSH, -1};
@@ -692,6 +726,7 @@ int main(void)
 		TEST(a_flush_ends_every_sleep),
 		TEST(mute_writers_are_heard),
 		TEST(other_pid_namespaces_are_left_alone),
+		TEST(dead_pid_namespaces_are_drained),
 		TEST(stop_ends_every_sleep),
 		TEST(sleeps_end_by_themselves),
 		TEST(wrong_sizes_are_refused),

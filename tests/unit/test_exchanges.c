@@ -153,6 +153,51 @@ static void a_request_never_answered_says_so(void **state)
 	assert_only("no_response");
 }
 
+/* The client waits for the rest, and so does whoever reads the trace: a status of 200 alone would be half the truth. */
+static void a_response_that_we_cut_off_says_so(void **state)
+{
+	static const char *const halves[] = {"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf",
+					     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"};
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct link l = hook_accept();
+
+		serve_begin(&l, REQUEST);
+		program_says(&l, halves[i]);
+		link_close(&l);
+		assert_int_equal(span_number(assert_only("response_incomplete"), ATTR_HTTP_RESPONSE_STATUS_CODE), 200);
+		spans_forget();
+	}
+}
+
+/* Of two requests on one connection the first got half an answer, the second none. */
+static void each_request_cut_off_says_what_it_got(void **state)
+{
+	struct link l = hook_accept();
+
+	(void)state;
+	serve_begin(&l, REQUEST REQUEST);
+	program_says(&l, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+	link_close(&l);
+	assert_int_equal(spans_count(), 2);
+	assert_string_equal(span_text(span_nth(SPAN_SERVER, 0), ATTR_ERROR_TYPE), "response_incomplete");
+	assert_string_equal(span_text(span_nth(SPAN_SERVER, 1), ATTR_ERROR_TYPE), "no_response");
+}
+
+/* A client that is gone is the reason, and not we. */
+static void a_response_cut_off_by_the_client_is_the_clients(void **state)
+{
+	struct link l = hook_accept();
+
+	(void)state;
+	serve_begin(&l, REQUEST);
+	program_says(&l, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+	read_end_of_file(&l);
+	link_close(&l);
+	assert_only("client_disconnected");
+}
+
 static void a_client_that_left_is_an_error(void **state)
 {
 	struct link l = hook_accept();
@@ -531,6 +576,9 @@ int main(void)
 		TEST(a_response_cut_off_keeps_its_status, up),
 		TEST(waiting_is_no_end, up),
 		TEST(a_request_never_answered_says_so, up),
+		TEST(a_response_that_we_cut_off_says_so, up),
+		TEST(each_request_cut_off_says_what_it_got, up),
+		TEST(a_response_cut_off_by_the_client_is_the_clients, up),
 		TEST(a_client_that_left_is_an_error, up),
 		TEST(a_client_that_says_no_more_is_answered, up),
 		TEST(an_answer_that_could_not_be_sent_is_an_error, up),
