@@ -13,6 +13,15 @@ static inline uint64_t clock_monotonic_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+/* The same as of the last tick: late by some milliseconds, for a quarter of the price. */
+static inline uint64_t clock_coarse_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
 /* Unix time minus CLOCK_MONOTONIC, in ns, now. */
 static inline int64_t clock_unix_offset_ns(void)
 {

@@ -109,6 +109,7 @@ static void label_opener(struct conn *c, struct thread *t)
 	if (!e)
 		return;
 	c->opener = opener;
+	atomic_fetch_add_explicit(&e->openings, 1, memory_order_relaxed);
 	c->opener_started = atomic_load_explicit(&e->clients_elsewhere, memory_order_relaxed);
 	c->holds_opener = true;
 	exchange_outstanding(opener, 1);

@@ -52,6 +52,7 @@ struct exchange {
 	uint32_t ownership;       /* cell shared with forked children; 0: none */
 	_Atomic uint32_t under_way; /* server: client exchanges and connects for it, and EXCHANGE_HANDED */
 	_Atomic uint32_t calls;   /* server: client exchanges under way that have it as parent */
+	_Atomic uint32_t openings; /* server: connections ever opened for it, or presumed to be */
 	_Atomic uint32_t clients_elsewhere; /* server: calls ever made for it over connections that it had not opened */
 	struct context detached;  /* server, kept for work that outlives it: see rules.c */
 	uint64_t start_ns;

@@ -14,6 +14,7 @@
 #include "shim/engine.h"
 #include "shim/helper.h"
 #include "shim/ids.h"
+#include "shim/loop.h"
 #include "shim/output.h"
 #include "shim/process.h"
 #include "shim/runtime.h"
@@ -65,6 +66,7 @@ static void start_over(void)
 {
 	thread_after_fork();
 	conn_after_fork();
+	loop_after_fork();
 	ids_after_fork();
 	runtime_forked();
 	helper_forget();

@@ -51,6 +51,7 @@ void loop_closed(uint32_t slot)
 		return;
 	/* Exchanges that were read here may still be open and count down in it: such a loop is not reused. */
 	atomic_store(&loop_at(slot)->closed, true);
+	atomic_store(&loop_at(slot)->timer_due_ns, UINT64_MAX);
 	if (atomic_load(&loop_at(slot)->open) == 0)
 		pool_give(&loops, slot);
 }
@@ -69,6 +70,33 @@ bool loop_takes_one_event(uint32_t slot)
 bool loop_is_isolated(uint32_t slot)
 {
 	return slot && (loop_takes_one_event(slot) || !is_allowed);
+}
+
+bool loop_others_timer_is_due(uint32_t slot, uint64_t since_ns, uint64_t until_ns)
+{
+	uint32_t last = atomic_load_explicit(&loops.used, memory_order_acquire);
+
+	for (uint32_t other = 1; other <= last; other++) {
+		uint64_t due = atomic_load_explicit(&loop_at(other)->timer_due_ns, memory_order_relaxed);
+
+		if (other != slot && due >= since_ns && due <= until_ns)
+			return true;
+	}
+	return false;
+}
+
+void loop_after_fork(void)
+{
+	uint32_t last = atomic_load_explicit(&loops.used, memory_order_relaxed);
+
+	for (uint32_t slot = 1; slot <= last; slot++)
+		atomic_store_explicit(&loop_at(slot)->timer_due_ns, UINT64_MAX, memory_order_relaxed);
+}
+
+static void tell_timer(uint32_t slot, const struct thread *t)
+{
+	if (slot && t->wait_timeout_ms != 0)
+		atomic_store_explicit(&loop_at(slot)->timer_due_ns, t->timer_due_ns, memory_order_relaxed);
 }
 
 void loop_revoke(uint32_t slot, enum evidence rule)
@@ -144,10 +172,12 @@ int engine_wait_begin(int epfd, int maxevents)
 		return maxevents;
 
 	struct thread *t = thread_self();
-	struct loop *loop = loop_at(loop_of(epfd));
+	uint32_t slot = loop_of(epfd);
+	struct loop *loop = loop_at(slot);
 	int32_t isolate = atomic_load_explicit(&loop->isolate, memory_order_relaxed);
 
 	leaving_window(t);
+	tell_timer(slot, t);
 	if (isolate <= 0 || maxevents < 1 || t->adapted) {
 		t->withheld = 0;
 		return maxevents;
@@ -261,6 +291,7 @@ static void leaving_for_poll_loop(struct thread *t, bool many)
 	t->poll_loop = t->poll_loop ? t->poll_loop : loop_new();
 	if (many && t->poll_loop)
 		loop_at(t->poll_loop)->many = true;
+	tell_timer(t->poll_loop, t);
 }
 
 void engine_poll_begin(const struct pollfd *fds, nfds_t n)

@@ -48,7 +48,8 @@ static bool other_may_go_on(const struct thread *t, struct handle who)
 	return exchange_parked(process_crosses_threads() ? 0 : t->loop, who) != 0;
 }
 
-static bool by_stimulus(const struct thread *t, struct handle *ret)
+/* What we saw says that it is this one's window. */
+static bool by_what_was_seen(const struct thread *t, struct handle *ret)
 {
 	const struct window *w = &t->window;
 
@@ -65,11 +66,19 @@ static bool by_stimulus(const struct thread *t, struct handle *ret)
 	return true;
 }
 
+static bool by_stimulus(const struct thread *t, struct handle *ret)
+{
+	return by_what_was_seen(t, ret) && !thread_timer_may_run(t);
+}
+
 /* ---- rule 5: the thread ---- */
 
 static bool by_service(struct thread *t, struct handle *ret)
 {
 	if (!exchange_is_open(t->sync) || !thread_class_is_trusted(thread_class_of(t)))
+		return false;
+	/* A loop shows only later, when it waits again, that it serves no one request: until then, what else is at work counts. */
+	if (t->loop && (t->window.other != 0 || thread_timer_may_run(t)))
 		return false;
 	*ret = t->sync;
 	return true;
@@ -100,8 +109,12 @@ static bool by_opener(const struct conn *c, struct handle *ret)
 	/* It has made no call over a connection that was there before: this one may have been left over for somebody else then. */
 	if (atomic_load(&e->clients_elsewhere) != c->opener_started)
 		return false;
-	/* Where threads share their timers, a health check may have been opened beside its call; forwarders make one at a time. */
-	if (process_has_threads() && forwarder_is_possible() && exchange_outstanding_count(e) != 1)
+	/*
+	 * Where threads share their timers, a health check may have been opened beside its call. A forwarder makes one at a time: it is
+	 * the call where nothing else was ever opened or called for this request.
+	 */
+	if (process_has_threads() && forwarder_is_possible() &&
+	    atomic_load(&e->openings) + atomic_load(&e->clients_elsewhere) != 1)
 		return false;
 	*ret = c->opener;
 	return true;
@@ -218,9 +231,9 @@ static void check_against(struct thread *t, struct handle proven)
 {
 	struct handle h;
 
-	if (by_stimulus(t, &h) && !handle_equal(h, proven))
+	if (by_what_was_seen(t, &h) && !handle_equal(h, proven) && !thread_timer_may_run(t))
 		loop_revoke(t->loop, EVIDENCE_STIMULUS);
-	if (by_service(t, &h) && !handle_equal(h, proven))
+	if (!handle_equal(t->sync, proven) && by_service(t, &h))
 		thread_class_revoke(thread_class_of(t));
 }
 

@@ -90,14 +90,40 @@ void thread_waits(struct thread *t, int timeout_ms)
 		t->timer_due_ns = t->returned_ns ? t->returned_ns + (uint64_t)timeout_ms * 1000000 : 0;
 }
 
-/* May a timer of the loop be at work in the window that opens now? */
+/*
+ * A timer of another loop, where threads share them: whoever comes first runs it. Once this loop has made a whole turn after it was
+ * due, it is over.
+ */
+static bool others_timer_may_run(const struct thread *t, uint32_t loop, uint64_t now_ns)
+{
+	uint64_t since_ns = t->returned_before_ns > TIMER_MARGIN_NS ? t->returned_before_ns - TIMER_MARGIN_NS : 1;
+
+	return process_has_threads() && loop_others_timer_is_due(loop, since_ns, now_ns + TIMER_MARGIN_NS);
+}
+
+static bool timer_may_run(const struct thread *t, uint32_t loop, uint64_t now_ns)
+{
+	if (t->timer_due_ns != UINT64_MAX && now_ns + TIMER_MARGIN_NS >= t->timer_due_ns)
+		return true;
+	return others_timer_may_run(t, loop, now_ns);
+}
+
+bool thread_timer_may_run(const struct thread *t)
+{
+	return timer_may_run(t, t->loop, clock_monotonic_ns());
+}
+
+/*
+ * Where no parent has been asked for in a long while, the clock is not worth reading. Only where threads may run one another's
+ * timers the others need a time from us, and one that is early will do.
+ */
 static bool timer_is_due(struct thread *t, uint32_t loop)
 {
-	/* Where no parent has been asked for in a long while, the clock is not worth reading. */
-	t->returned_ns = loop_is_isolated(loop) ? clock_monotonic_ns() : 0;
-	if (t->timer_due_ns == UINT64_MAX)
-		return false;
-	return t->timer_due_ns == 0 || t->returned_ns == 0 || t->returned_ns + TIMER_MARGIN_NS >= t->timer_due_ns;
+	bool isolated = loop_is_isolated(loop);
+
+	t->returned_before_ns = t->returned_ns;
+	t->returned_ns = isolated ? clock_monotonic_ns() : process_has_threads() ? clock_coarse_ns() : 0;
+	return isolated ? timer_may_run(t, loop, t->returned_ns) : t->timer_due_ns != UINT64_MAX;
 }
 
 void thread_window_open(struct thread *t, uint32_t loop)
@@ -110,7 +136,7 @@ void thread_window_open(struct thread *t, uint32_t loop)
 	w->n = 0;
 	w->fresh = false;
 	t->has_accepted = false;
-	w->other = t->wait_timeout_ms == 0 || timer_is_due(t, loop);
+	w->other = timer_is_due(t, loop) || t->wait_timeout_ms == 0;
 	t->loop = loop;
 	t->expected = HANDLE_NONE;
 }

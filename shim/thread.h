@@ -37,6 +37,7 @@ struct thread {
 	uint32_t loop;           /* slot of the loop whose wait this thread returned from last; 0: none */
 	int wait_timeout_ms;     /* of the wait under way; -1: for ever */
 	uint64_t returned_ns;    /* when the last wait returned; 0: not looked at */
+	uint64_t returned_before_ns; /* and the one before that */
 	uint64_t timer_due_ns;   /* the loop's next timer, as its timeouts tell; 0: not known, UINT64_MAX: there is none */
 	bool has_accepted;       /* a connection, in this window */
 	uint16_t withheld;       /* waits in a row that were answered without asking the kernel */
@@ -98,6 +99,8 @@ void thread_asked(struct thread *t, struct handle who, struct handle after);
  * that), and otherwise what is at work cannot be told.
  */
 void thread_window_open(struct thread *t, uint32_t loop);
+/* May a timer be at work by now? A window may last, and looks withheld from the loop (loop.c) open none. */
+bool thread_timer_may_run(const struct thread *t);
 /* A wait begins that may last timeout_ms (-1: for ever). */
 void thread_waits(struct thread *t, int timeout_ms);
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Unit tests of the engine: one program per module, linked with the objects of the whole shim but the hooks and main. Finished
 # spans go to the fixture: the linker puts it in the place of process_write().
-ENGINE_TESTS := pool iov ids sampler filter endpoint ownership fdtable stamp inject rules rules_thread rules_handed rules_stamp exchanges http_attributes engine_threads watch carrier coroutines minted relayed
+ENGINE_TESTS := pool iov ids sampler filter endpoint ownership fdtable stamp inject rules rules_thread rules_handed rules_timers rules_stamp exchanges http_attributes engine_threads watch carrier coroutines minted relayed
 
 ENGINE_SRC := $(filter-out shim/main.c,$(wildcard shim/*.c shim/protocols/*.c))
 ENGINE_SAN ?= -fsanitize=address,undefined -fno-sanitize-recover=all

@@ -2,6 +2,7 @@
 #include "tests/unit/rules_fixture.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 
 #include "shim/engine.h"
 #include "shim/thread.h"
@@ -79,4 +80,37 @@ void run_thread(struct thread_run *run, void *(*start)(void *), void *arg)
 void join_thread(struct thread_run *run)
 {
 	assert_int_equal(pthread_join(run->thread, NULL), 0);
+}
+
+static struct {
+	struct thread_run run;
+	sem_t done, end;
+	void (*does)(void *arg);
+	void *arg;
+} other;
+
+static void *does_and_stays(void *unused)
+{
+	(void)unused;
+	if (other.does)
+		other.does(other.arg);
+	sem_post(&other.done);
+	sem_wait(&other.end);
+	return NULL;
+}
+
+void other_thread_begin(void (*does)(void *arg), void *arg)
+{
+	other.does = does;
+	other.arg = arg;
+	sem_init(&other.done, 0, 0);
+	sem_init(&other.end, 0, 0);
+	run_thread(&other.run, does_and_stays, NULL);
+	sem_wait(&other.done);
+}
+
+void other_thread_end(void)
+{
+	sem_post(&other.end);
+	join_thread(&other.run);
 }

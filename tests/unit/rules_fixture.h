@@ -28,3 +28,6 @@ struct thread_run {
 };
 void run_thread(struct thread_run *run, void *(*start)(void *), void *arg);
 void join_thread(struct thread_run *run);
+/* The one other thread of the process: it has done `does` (may be NULL) on return, and stays until the end. */
+void other_thread_begin(void (*does)(void *arg), void *arg);
+void other_thread_end(void);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Work that may go on elsewhere: requests whose thread woke another one, and whom a call of unknown parent keeps waiting. */
-#include <semaphore.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 
@@ -12,30 +11,18 @@
 
 #define FORWARDED(n) "GET /x HTTP/1.1\r\nHost: h\r\nX-Id: " n "\r\n\r\n"
 
-static sem_t other_thread_ends;
-static struct thread_run other_thread;
-
-static void *stays(void *unused)
-{
-	(void)unused;
-	sem_wait(&other_thread_ends);
-	return NULL;
-}
-
 static int up_with_threads(void **state)
 {
 	(void)state;
 	engine_up((const char *const[]){"INTERSPAN_STAMP=off", NULL});
-	sem_init(&other_thread_ends, 0, 0);
-	run_thread(&other_thread, stays, NULL);
+	other_thread_begin(NULL, NULL);
 	no_thread_rule();
 	return 0;
 }
 
 static int down(void **state)
 {
-	sem_post(&other_thread_ends);
-	join_thread(&other_thread);
+	other_thread_end();
 	return rules_balanced(state);
 }
 
