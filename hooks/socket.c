@@ -36,6 +36,14 @@ EXPORT int socket(int domain, int type, int protocol)
 	return fd;
 }
 
+EXPORT int getpeername(int fd, __SOCKADDR_ARG peer, socklen_t *restrict peer_len)
+{
+	int result = REAL(getpeername)(fd, peer, peer_len);
+
+	engine_peer_asked(fd);
+	return result;
+}
+
 void tell_pair(const int fds[2], int result)
 {
 	if (result == 0)

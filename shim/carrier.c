@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shim/carrier.h"
 
+#include "shim/conn.h"
 #include "shim/coroutine.h"
 #include "shim/exchange.h"
 #include "shim/process.h"
@@ -45,6 +46,17 @@ void carrier_current(struct thread *t, struct carrier_answer *ret)
 		ret->final = true;
 }
 
+void carrier_of_sending(struct thread *t, const struct conn *c, struct carrier_answer *ret)
+{
+	if (!c->has_handed) {
+		carrier_current(t, ret);
+		return;
+	}
+	*ret = (struct carrier_answer){.evidence = EVIDENCE_RUNTIME};
+	ret->state = label_resolve(&c->handed, &ret->context);
+	ret->final = ret->state == LABEL_STATE_UNKNOWN;
+}
+
 void carrier_capture(struct thread *t, struct label *ret)
 {
 	struct label own;
@@ -71,12 +83,14 @@ static void adopt_on_coroutine(struct thread *t, const struct label *label)
 		coroutine_adopt(here, label);
 }
 
-void carrier_adopt(struct thread *t, const struct context *trace)
+void carrier_adopt(struct thread *t, struct conn *c, const struct context *trace)
 {
 	struct label label = label_snapshot(trace), unused;
 
 	label.context.exchange = HANDLE_NONE;
-	if (runtime_current(t, &unused) != RUNTIME_ABSENT)
+	if (c->has_handed)
+		runtime_adopt_as(c->handed_by, &c->handed, &label);
+	else if (runtime_current(t, &unused) != RUNTIME_ABSENT)
 		runtime_adopt(t, &label);
 	else if (coroutine_here(t) != COROUTINE_NONE)
 		adopt_on_coroutine(t, &label);

@@ -19,7 +19,11 @@ struct carrier_answer {
 	struct context context;  /* as label_resolve() */
 };
 
+struct conn;
+
 void carrier_current(struct thread *t, struct carrier_answer *ret);
+/* The same for bytes that leave on client connection c, which may have been handed over earlier, by another task. Entered. */
+void carrier_of_sending(struct thread *t, const struct conn *c, struct carrier_answer *ret);
 
 /*
  * The label for a work item, coroutine or message that this thread makes now: of its own carrier, or, where it runs none, by
@@ -27,8 +31,11 @@ void carrier_current(struct thread *t, struct carrier_answer *ret);
  */
 void carrier_capture(struct thread *t, struct label *ret);
 
-/* What runs on this thread (a carrier, or the thread itself where it inherited a context) is detached and has begun a trace of its own: all that it does from now on joins that. */
-void carrier_adopt(struct thread *t, const struct context *trace);
+/*
+ * What sends on c (a carrier, or the thread itself where it inherited a context) is detached and has begun a trace of its own: all that
+ * it does from now on joins that. c is entered.
+ */
+void carrier_adopt(struct thread *t, struct conn *c, const struct context *trace);
 
 /*
  * A work item begins on this thread, and ends: between the two its label answers rule 3. Nested ones restore the outer. Only

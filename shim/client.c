@@ -65,14 +65,14 @@ static void describe(struct exchange *e, struct conn *c, const struct http1_head
 }
 
 /* All further work of a task whose request is over joins the trace that its first call began. */
-static void adopt_detached(struct thread *t, const struct exchange *e, const struct decision *d)
+static void adopt_detached(struct thread *t, struct conn *c, const struct exchange *e, const struct decision *d)
 {
 	if (!d->detached || config_is(config.detached, "child"))
 		return;
 	if (d->origin_named)
 		detached_began(d->origin.span_id, &e->context);
 	else
-		carrier_adopt(t, &e->context);
+		carrier_adopt(t, c, &e->context);
 }
 
 static bool may_edit(const struct conn *c, const struct http1_head *head, const struct decision *d)
@@ -128,7 +128,7 @@ struct exchange *client_request(struct conn *c, const struct http1_head *head, u
 	e->recorded = !excluded && (e->context.flags & TRACE_FLAG_SAMPLED);
 	stats_count(excluded ? STAT_EXCLUDED : STAT_STARTED);
 	describe(e, c, head, &d);
-	adopt_detached(t, e, &d);
+	adopt_detached(t, c, e, &d);
 	conn_push(c, e);
 	if (may_edit(c, head, &d))
 		*ret_edit = HEAD_EDITED;

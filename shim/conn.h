@@ -9,6 +9,7 @@
 #include "shim/endpoint.h"
 #include "shim/exchange.h"
 #include "shim/fdtable.h"
+#include "shim/label.h"
 #include "shim/protocols/http1.h"
 
 /*
@@ -64,6 +65,12 @@ struct conn {
 	uint32_t opener_started;   /* its clients_elsewhere at that time */
 	uint32_t opened_window;    /* window.seq and loop of the thread that opened or accepted it */
 	uint32_t opened_loop;
+
+	/* Of the runtime's adapter, where it sends and calls back outside of its tasks. */
+	const void *callbacks;     /* server: the task that its callbacks run as */
+	bool has_handed;           /* client: bytes were handed to the runtime that are not out yet: */
+	struct label handed;       /* for whom */
+	const void *handed_by;     /* by which task */
 
 	/* Client: the request head under way (send.c). */
 	uint32_t message_sent;     /* bytes of a head not yet complete that are out */

@@ -157,6 +157,21 @@ void engine_paired(int fd_a, int fd_b)
 	engine_opened(fd_b, FD_PIPE);
 }
 
+static void peer_asked(int fd)
+{
+	fd_word word = fdtable_word(fd);
+	const struct conn *c = (word & 0xff) == FD_CONNECTION ? conn_at(fdtable_object(word)) : NULL;
+
+	if (c && c->role == CONN_SERVER)
+		runtime_peer_asked(thread_self(), conn_handle(c));
+}
+
+void engine_peer_asked(int fd)
+{
+	if (engine_watches(fd))
+		OBSERVE(peer_asked(fd));
+}
+
 static void forget(int fd)
 {
 	drop(fdtable_set(fd, FD_UNKNOWN, 0));

@@ -77,6 +77,9 @@ ssize_t engine_send(const struct sending *s);
 /* sendfile, splice: n bytes went out of fd unseen (n <= 0: nothing). */
 void engine_sent_unseen(int fd, ssize_t n);
 
+/* getpeername() was called on fd: some runtimes do so when, and only when, they begin to serve a connection. */
+void engine_peer_asked(int fd);
+
 /* ---- waiting ---- */
 /* First, before any of the waits below: how long it may last. -1: for ever; 0: only a look. */
 void engine_waiting_at_most(int timeout_ms);

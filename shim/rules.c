@@ -338,7 +338,7 @@ static bool by_carrier(struct thread *t, struct conn *c, struct decision *d)
 {
 	struct carrier_answer a;
 
-	carrier_current(t, &a);
+	carrier_of_sending(t, c, &a);
 	if (is_shared_by_callers(c, &a))
 		a.state = LABEL_STATE_UNKNOWN;
 	switch (a.state) {

@@ -40,6 +40,13 @@ void runtime_adopt(struct thread *t, const struct label *label)
 	}
 }
 
+void runtime_adopt_as(const void *task, const struct label *was, const struct label *label)
+{
+	for (unsigned i = 0; i < n_runtimes; i++)
+		if (runtimes[i]->adopt_as)
+			runtimes[i]->adopt_as(task, was, label);
+}
+
 void runtime_accepted(struct thread *t, struct handle connection)
 {
 	for (unsigned i = 0; i < n_runtimes; i++)
@@ -79,6 +86,13 @@ void runtime_place(struct runtime_place *ret)
 enum runtime_answer runtime_glimpse(const struct runtime_place *place, struct label *ret)
 {
 	return place->place ? place->runtime->glimpse(place->place, ret) : RUNTIME_ABSENT;
+}
+
+void runtime_peer_asked(struct thread *t, struct handle connection)
+{
+	for (unsigned i = 0; i < n_runtimes; i++)
+		if (runtimes[i]->peer_asked)
+			runtimes[i]->peer_asked(t, connection);
 }
 
 void runtime_forked(void)

@@ -28,12 +28,16 @@ struct runtime {
 	enum runtime_answer (*current)(struct thread *t, struct label *ret);
 	/* The task that the calling thread runs has begun a trace of its own: its label from now on. */
 	void (*adopt)(struct thread *t, const struct label *label);
+	/* The same for a task that had handed bytes over when it had the label was. It may be gone. */
+	void (*adopt_as)(const void *task, const struct label *was, const struct label *label);
 	/* This thread has accepted a connection. */
 	void (*accepted)(struct thread *t, struct handle connection);
 	/* This thread has read from a connection (entered, after its bytes have been followed), or, NULL, from another descriptor. */
 	void (*received)(struct thread *t, struct conn *c);
 	/* This thread has read a request's head on connection c (entered); its exchange's context. */
 	void (*requested)(struct thread *t, struct conn *c, const struct context *context);
+	/* This thread has asked who the peer of a server connection is. */
+	void (*peer_asked)(struct thread *t, struct handle connection);
 	/* This thread has read something of a response to e (NULL: of none that is known), before it is followed. Its connection is entered. */
 	void (*answered)(struct thread *t, const struct exchange *e);
 	/* Where the calling thread keeps what it runs; fixed as long as the thread lives. NULL: the runtime is not there. */
@@ -61,10 +65,12 @@ void runtime_register(const struct runtime *runtime);
 /* The first adapter that is not absent on this thread. */
 enum runtime_answer runtime_current(struct thread *t, struct label *ret);
 void runtime_adopt(struct thread *t, const struct label *label);
+void runtime_adopt_as(const void *task, const struct label *was, const struct label *label);
 void runtime_accepted(struct thread *t, struct handle connection);
 void runtime_received(struct thread *t, struct conn *c);
 void runtime_requested(struct thread *t, struct conn *c, const struct context *context);
 void runtime_answered(struct thread *t, const struct exchange *e);
 void runtime_place(struct runtime_place *ret);
 enum runtime_answer runtime_glimpse(const struct runtime_place *place, struct label *ret);
+void runtime_peer_asked(struct thread *t, struct handle connection);
 void runtime_forked(void);

@@ -203,6 +203,8 @@ static ssize_t send_request(struct conn *c, const struct sending *s, fd_word wor
 	error = errno;
 	if (!c->opaque)
 		sent_request(c, s, &plan, n, error);
+	if (n > 0)
+		c->has_handed = false;
 	conn_leave(c);
 	errno = error;
 	return n;

@@ -151,7 +151,7 @@ static int patch_object(struct dl_phdr_info *info, size_t size, void *arg)
 	};
 
 	(void)size;
-	if (got_patch(info, patches, sizeof(patches) / sizeof(patches[0])) < 0)
+	if (!cpython_uvloop_patch(info) || got_patch(info, patches, sizeof(patches) / sizeof(patches[0])) < 0)
 		*(bool *)arg = true;
 	return 0;
 }

@@ -36,9 +36,9 @@ struct python_thread {
 	bool adapted;             /* it runs an event loop whose callbacks we see */
 	bool runs_uvloop;
 	bool tangled;             /* frames were not left in the order in which they were entered: stacks are switched here */
-	bool has_pending;
+	enum { NOTHING, ACCEPTED, ASKED, ANSWERED } pending; /* in no frame, for the next one: */
 	uint32_t pending_window;
-	struct label pending;     /* of what was read or accepted in no frame, for the next one */
+	struct label pending_label;
 };
 
 static __thread struct python_thread self;
@@ -64,18 +64,44 @@ static bool lineage_is_whole(void)
 
 /* ---- frames ---- */
 
-/* Of uvloop's server connections all callbacks run in one Context: without a label of the frame's own, it is anybody's. */
+/* Does what a response was for differ from what the Context is for? */
+static bool contradicts(const struct label *answer, const void *context)
+{
+	struct context for_whom, mine;
+	struct label own;
+	bool open = label_resolve(answer, &for_whom) == LABEL_STATE_OPEN;
+	bool busy = cpython_label_get(context, &own) && label_resolve(&own, &mine) == LABEL_STATE_OPEN;
+
+	return open ? !busy || !handle_equal(mine.exchange, for_whom.exchange) : busy;
+}
+
+/*
+ * uvloop enters the Context of a connection right after it has read from it, and that of a server right after it has accepted. All
+ * connections of a server share its Context, which so is nobody's but for the frames that are told apart here.
+ */
+static void take_for_server(struct frame *f)
+{
+	struct conn *c = conn_at(self.pending_label.connection.slot);
+
+	if (self.pending == ACCEPTED) {
+		c->callbacks = f->context;
+		cpython_label_set(f->context, &(struct label){.kind = LABEL_UNKNOWN});
+	}
+	f->label = self.pending_label;
+	f->has_label = c->callbacks == f->context || c->callbacks == NULL;
+}
+
 static void take_pending(struct thread *t, struct frame *f)
 {
 	bool fits = self.runs_uvloop && self.pending_window == t->window.seq;
 
-	self.has_pending = false;
-	if (!fits)
-		return;
-	f->label = self.pending;
-	f->has_label = true;
-	if (f->label.kind == LABEL_CONNECTION)
-		cpython_label_set(f->context, &(struct label){.kind = LABEL_UNKNOWN});
+	if (fits && self.pending != ANSWERED) {
+		take_for_server(f);
+	} else if (fits && contradicts(&self.pending_label, f->context)) {
+		f->label = (struct label){.kind = LABEL_UNKNOWN};
+		f->has_label = true;
+	}
+	self.pending = NOTHING;
 }
 
 static void enter(const void *context)
@@ -90,7 +116,7 @@ static void enter(const void *context)
 		.window = t->window.seq,
 		.serial = self.serial,
 	};
-	if (outermost && self.has_pending)
+	if (outermost && self.pending)
 		take_pending(t, &self.frame);
 }
 
@@ -305,11 +331,11 @@ static void set_frame_label(const struct label *label)
 	self.frame.has_label = true;
 }
 
-static void set_pending(const struct thread *t, const struct label *label)
+static void set_pending(const struct thread *t, int what, const struct label *label)
 {
-	self.pending = *label;
+	self.pending = (unsigned)what;
+	self.pending_label = *label;
 	self.pending_window = t->window.seq;
-	self.has_pending = true;
 }
 
 static void accepted(struct thread *t, struct handle connection)
@@ -320,8 +346,18 @@ static void accepted(struct thread *t, struct handle connection)
 		adapt(t);
 		set_frame_label(&label);
 	} else if (!self.frame.context) {
-		set_pending(t, &label);
+		set_pending(t, ACCEPTED, &label);
 	}
+}
+
+/* uvloop asks at the beginning of the frame in which it tells a protocol of its new connection. */
+static void peer_asked(struct thread *t, struct handle connection)
+{
+	struct label label = label_reference(connection);
+
+	if (self.runs_uvloop && is_callback(t) && !self.frame.has_label &&
+	    conn_at(connection.slot)->callbacks == self.frame.context)
+		set_frame_label(&label);
 }
 
 /* Is the work of another connection's request going on in this Context? */
@@ -338,9 +374,12 @@ static void requested(struct thread *t, struct conn *c, const struct context *co
 	const void *current_one;
 
 	(void)context;
-	if (!cpython_is_ready() || !is_callback(t))
+	if (!cpython_is_ready())
 		return;
-	adapt(t);
+	if (is_callback(t) || (self.runs_uvloop && !self.frame.context))
+		adapt(t);
+	if (!is_callback(t))
+		return;
 	current_one = current_context();
 	if (!cpython_label_of(t, current_one, &own)) {
 		/* Whoever waits for this request may do so in another Context, which then has no label either. */
@@ -361,29 +400,62 @@ static void received(struct thread *t, struct conn *c)
 
 	if (!self.runs_uvloop || self.frame.context || (c && c->role == CONN_CLIENT))
 		return;
-	self.has_pending = false;
-	if (!c)
+	self.pending = NOTHING;
+	if (!c || c->peer_gone)
 		return;
 	label = label_reference(conn_handle(c));
-	set_pending(t, &label);
+	set_pending(t, ASKED, &label);
 }
 
 /* The label of work that a response resumes: the callbacks of a client connection run in the Context of whoever opened it. */
 static void answered(struct thread *t, const struct exchange *e)
 {
-	struct label own, label = {.kind = LABEL_UNKNOWN};
-	struct context for_whom, mine;
-	bool open = e && exchange_context(e->parent, &for_whom), busy;
+	struct label label = {.kind = LABEL_UNKNOWN};
+	struct context for_whom;
 
-	if (open)
+	if (e && exchange_context(e->parent, &for_whom))
 		label = label_snapshot(&for_whom);
 	if (self.runs_uvloop && !self.frame.context)
-		set_pending(t, &label);
-	if (!self.adapted || !cpython_is_ready() || !is_callback(t))
-		return;
-	busy = cpython_label_of(t, current_context(), &own) && label_resolve(&own, &mine) == LABEL_STATE_OPEN;
-	if (open ? !busy || !handle_equal(mine.exchange, for_whom.exchange) : busy)
+		set_pending(t, ANSWERED, &label);
+	else if (self.adapted && cpython_is_ready() && is_callback(t) && contradicts(&label, current_context()))
 		set_frame_label(&label);
+}
+
+/* ---- what uvloop sends later ---- */
+
+void cpython_runs_uvloop(void)
+{
+	self.runs_uvloop = true;
+}
+
+static bool is_same(const struct label *a, const struct label *b)
+{
+	return a->kind == b->kind && handle_equal(a->connection, b->connection) &&
+	       memcmp(a->context.span_id, b->context.span_id, sizeof(a->context.span_id)) == 0;
+}
+
+void cpython_handed(struct thread *t, struct conn *c)
+{
+	struct label label = {.kind = LABEL_UNKNOWN};
+	enum runtime_answer answer = current(t, &label);
+
+	if (answer == RUNTIME_ABSENT)
+		return;
+	if (answer == RUNTIME_CANNOT_TELL || (c->has_handed && !is_same(&c->handed, &label)))
+		label = (struct label){.kind = LABEL_UNKNOWN};
+	c->handed = label;
+	c->handed_by = current_context();
+	c->has_handed = true;
+}
+
+static void adopt_as(const void *task, const struct label *was, const struct label *label)
+{
+	struct label own;
+
+	if (!cpython_is_ready() || !task || !cpython_label_get(task, &own) || !is_same(&own, was))
+		return;
+	label_adopt(&own, &label->context);
+	cpython_label_set(task, &own);
 }
 
 const struct runtime runtime_cpython = {
@@ -391,10 +463,12 @@ const struct runtime runtime_cpython = {
 	.modules_loaded = cpython_modules_loaded,
 	.current = current,
 	.adopt = adopt,
+	.adopt_as = adopt_as,
 	.accepted = accepted,
 	.received = received,
 	.requested = requested,
 	.answered = answered,
 	.place = place,
 	.glimpse = glimpse,
+	.peer_asked = peer_asked,
 };

@@ -27,4 +27,9 @@ bool cpython_label_of(struct thread *t, const void *context, struct label *ret);
 void cpython_lineage_is_broken(void);
 /* This thread copies Contexts, and they cannot be followed. */
 void cpython_runs_untold_loop(void);
+/* This thread runs uvloop's event loop: it reads and writes outside of its tasks. */
+void cpython_runs_uvloop(void);
+/* The task that this thread runs has handed bytes to its event loop, to be sent on client connection c (entered) later. */
+struct conn;
+void cpython_handed(struct thread *t, struct conn *c);
 bool cpython_labels_are_whole(void); /* cpython_context.c */

@@ -14,6 +14,9 @@ bool cpython_frames_start(void);
 void cpython_modules_loaded(void);
 /* Before that: the calls that modules make by name. */
 void cpython_modules_patch(void);
+/* cpython_uvloop.c: this object's slots, if it is uvloop's. False: it could not be written. */
+struct dl_phdr_info;
+bool cpython_uvloop_patch(const struct dl_phdr_info *info);
 /* The current Context of a thread state; ready. */
 static inline void *cpython_context_of(const void *thread_state)
 {

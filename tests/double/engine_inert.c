@@ -70,6 +70,11 @@ void engine_paired(int fd_a, int fd_b)
 	mark(fd_b, FD_PIPE);
 }
 
+void engine_peer_asked(int fd)
+{
+	(void)fd;
+}
+
 void engine_closing(int fd)
 {
 	mark(fd, FD_UNKNOWN);

@@ -1,38 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A service that asks three shards at once: aiohttp as server and as client."""
+"""aiohttp as server and as client."""
 
-import asyncio
-import random
-import sys
-
-import aiohttp
 from aiohttp import web
 
-PORT, UPSTREAM = sys.argv[1:3]
-
-
-async def ask(request, shard):
-    await asyncio.sleep(random.random() / 100)
-    url = f"http://127.0.0.1:{UPSTREAM}{request.path}/shard{shard}"
-    headers = {"X-Truth": request.headers["X-Truth"]}
-    async with request.app["session"].get(url, headers=headers) as response:
-        return (await response.read()).decode()
+import shards
 
 
 async def front(request):
-    await asyncio.sleep(random.random() / 100)
-    answers = await asyncio.gather(*(ask(request, shard) for shard in range(3)))
-    await asyncio.sleep(random.random() / 100)
-    return web.Response(text=request.headers["X-Truth"] + "\n" + "".join(answers))
+    key = request.headers["X-Truth"]
+    return web.Response(text=await request.app["client"].gather(key), headers={"X-Truth": key})
 
 
-async def session(app):
-    app["session"] = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
-    yield
-    await app["session"].close()
+async def with_client(app):
+    async with shards.Client() as app["client"]:
+        yield
 
 
 application = web.Application()
 application.router.add_get("/{key:.*}", front)
-application.cleanup_ctx.append(session)
-web.run_app(application, host="127.0.0.1", port=int(PORT), print=None)
+application.cleanup_ctx.append(with_client)
+if "uvloop" in shards.OPTIONS:
+    import uvloop
+
+    uvloop.install()
+web.run_app(application, host="127.0.0.1", port=shards.PORT, print=None)
