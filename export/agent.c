@@ -173,7 +173,10 @@ static int command_stat(int argc, char **argv)
 	}
 	dir = rundir_open();
 	if (dir < 0) {
-		fprintf(stderr, "interspan: the directory of segments: %s\n", strerror(-dir));
+		fprintf(stderr,
+			"interspan: the directory of this user's segments cannot be opened: %s. It is /dev/shm/interspan-UID, "
+			"and must be a directory of the user's own with mode 0700\n",
+			strerror(-dir));
 		return EXIT_FAILURE;
 	}
 	status = agent_stat(dir, config.log_file, argc == 1);

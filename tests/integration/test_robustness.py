@@ -132,7 +132,7 @@ def test_dead_pid_namespaces_are_drained(workplace):
 
 # ---- collectors that do not do their part ----
 
-def run_with_collector(workplace, collector_options, requests=600):
+def run_with_collector(workplace, collector_options, requests=600, **settings):
     """A traced server whose spans go to a collector; its accounts after the load, and how it ended.
 
     collector_options: None for a port where nobody listens.
@@ -143,7 +143,7 @@ def run_with_collector(workplace, collector_options, requests=600):
         collector = programs.start_backend(workplace, *collector_options)
         endpoint = collector.port
     environment = programs.shim_environment(workplace, workplace.path / "unused", OTEL_TRACES_EXPORTER="otlp",
-                                            OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{endpoint}")
+                                            OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{endpoint}", **settings)
     backend = programs.start_backend(workplace, "--delay-max", "5")
     app = apps.App("loops", "serve_loops", ("--workers", "2", "--reuse"))
     program = apps.start(workplace, app, programs.free_port(), backend.port, environment)
@@ -190,6 +190,24 @@ def test_collector_is_no_help(workplace, options):
     (segment,) = programs.wait_until(counted, "all spans to be written")
     assert segment["queued"] == N_SPANS and segment["adds_up"] and stats.dropped(segment["counters"]) == {}
     assert program.stop(deadline_s=10) == 0  # far below the collector's 30 s
+
+
+@pytest.mark.parametrize("options", [pytest.param(None, id="absent"),
+                                     pytest.param(("--delay-min", "30000"), id="slow"),
+                                     pytest.param(("--delay-max", "0", "--body-max", "0", "--status", "503"), id="503"),
+                                     pytest.param(("--fail-percent", "100", "--fail-kind", "cut"), id="closing-mid-answer")])
+def test_exit_is_the_first_to_learn_of_the_collector(workplace, options):
+    """No batch was due before: only the exit finds out. It waits for a while and no longer, and the spans stay."""
+    program, _ = run_with_collector(workplace, options, OTEL_BSP_SCHEDULE_DELAY=600000, OTEL_BSP_MAX_QUEUE_SIZE=262144)
+
+    def all_written():
+        found = stats.segments(program)
+        return found if found and found[0]["counters"]["written"] == N_SPANS else None
+    (before,) = programs.wait_until(all_written, "all spans to be written")
+    assert before["counters"]["export.calls"] == 0 and before["queued"] == N_SPANS
+    assert program.stop(deadline_s=10) == 0  # far below the collector's 30 s
+    (after,) = [s for s in stats.all_segments() if s["name"] == before["name"]]
+    assert after["queued"] == N_SPANS and after["adds_up"] and stats.dropped(after["counters"]) == {}
 
 
 def test_leftovers_are_drained(workplace):

@@ -84,6 +84,15 @@ def test_what_is_hooked_by_name_is_seen_by_number():
     assert wanted - told == set()
 
 
+# ---- scripts/demo ----
+
+def test_the_demo_alone_says_what_to_do_first(tmp_path):
+    result = subprocess.run([ROOT / "scripts/demo"], env=os.environ | {"B": str(tmp_path / "build")}, text=True,
+                            capture_output=True, timeout=60)
+    assert result.returncode == 1 and result.stdout == ""
+    assert "is missing" in result.stderr and "Run: make demo" in result.stderr and len(result.stderr.splitlines()) == 1
+
+
 # ---- scripts/setup ----
 
 def tool(path, text):
@@ -207,6 +216,10 @@ def test_install_and_uninstall(tmp_path):
                  "settings.txt", "interspan.1"):
         source = BUILD / name
         shutil.copy(source if source.exists() else BUILD / "settings.txt", fake / name)
+    node = ["interspan.node", *(p.name for p in (ROOT / "hooks/runtimes/node").glob("*.js"))]
+    (fake / "node").mkdir()
+    for name in node:
+        (fake / "node" / name).write_text("")
     make = ["make", "-s", "-C", ROOT, "-o", "all", f"B={fake}", "PREFIX=/opt/interspan", f"DESTDIR={tmp_path}/dest"]
     env = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
     subprocess.run([*make, "install"], check=True, env=env, timeout=60)
@@ -214,7 +227,7 @@ def test_install_and_uninstall(tmp_path):
     assert sorted(str(p.relative_to(prefix)) for p in prefix.rglob("*") if not p.is_dir()) == [
         "bin/interspan", "lib/interspan/interspan-agent", "lib/interspan/interspan-inspect", "lib/interspan/interspan-tree",
         "lib/interspan/libinterspan-export.so", "lib/interspan/libinterspan-unwind.so", "lib/interspan/libinterspan.so",
-        "lib/interspan/settings.txt",
+        *sorted(f"lib/interspan/node/{name}" for name in node), "lib/interspan/settings.txt",
         "lib/libinterspan-export.so", "lib/libinterspan-unwind.so", "lib/libinterspan.so", "share/man/man1/interspan.1"]
     moved = prefix.rename(tmp_path / "moved")
     assert subprocess.run([moved / "bin/interspan", "version"], text=True, capture_output=True, check=True).stdout.startswith("interspan ")

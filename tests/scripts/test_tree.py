@@ -166,7 +166,8 @@ def test_blank_lines_are_nothing(tree):
 def test_a_missing_file_is_said(tree):
     result = tree(options=["/nowhere/x.jsonl"], stdin="")
     assert result.returncode == 1
-    assert result.stderr == "interspan tree: /nowhere/x.jsonl: No such file or directory\n"
+    assert result.stderr == ("interspan tree: /nowhere/x.jsonl: No such file or directory. "
+                             "Name files that interspan run --file has written\n")
 
 
 def test_standard_input(tree):
