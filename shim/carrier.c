@@ -26,7 +26,7 @@ static bool current_label(struct thread *t, struct label *ret, enum evidence *re
 	enum runtime_answer answer = runtime_current(t, ret);
 
 	*ret_final = answer == RUNTIME_CANNOT_TELL;
-	*ret_evidence = EVIDENCE_RUNTIME;
+	*ret_evidence = answer == RUNTIME_ITEM ? EVIDENCE_WORK_ITEM : EVIDENCE_RUNTIME;
 	if (answer == RUNTIME_CANNOT_TELL)
 		*ret = (struct label){.kind = LABEL_UNKNOWN};
 	if (answer != RUNTIME_ABSENT)

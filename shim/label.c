@@ -91,3 +91,13 @@ void label_adopt(struct label *l, const struct context *trace)
 		memcpy(l->after, last.span_id, sizeof(l->after));
 	}
 }
+
+bool label_same(const struct label *a, const struct label *b)
+{
+	if (a->kind != b->kind)
+		return false;
+	if (a->kind == LABEL_CONNECTION)
+		return handle_equal(a->connection, b->connection);
+	return a->kind != LABEL_CONTEXT || (memcmp(a->context.span_id, b->context.span_id, 8) == 0 &&
+					    memcmp(a->context.trace_id, b->context.trace_id, 16) == 0);
+}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "shim/context.h"
@@ -42,6 +43,9 @@ enum label_state label_resolve(const struct label *l, struct context *ret);
 void label_derive(const struct label *l, struct label *ret);
 /* Work of this label is detached and has begun a trace of its own. */
 void label_adopt(struct label *l, const struct context *trace);
+
+/* Do both say the same? */
+bool label_same(const struct label *a, const struct label *b);
 
 static inline struct label label_snapshot(const struct context *c)
 {

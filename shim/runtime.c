@@ -47,6 +47,21 @@ void runtime_adopt_as(const void *task, const struct label *was, const struct la
 			runtimes[i]->adopt_as(task, was, label);
 }
 
+void runtime_thread_making(struct thread *t)
+{
+	for (unsigned i = 0; i < n_runtimes; i++)
+		if (runtimes[i]->thread_making)
+			runtimes[i]->thread_making(t);
+}
+
+bool runtime_owns_thread(void)
+{
+	for (unsigned i = 0; i < n_runtimes; i++)
+		if (runtimes[i]->owns_thread && runtimes[i]->owns_thread())
+			return true;
+	return false;
+}
+
 void runtime_accepted(struct thread *t, struct handle connection)
 {
 	for (unsigned i = 0; i < n_runtimes; i++)

@@ -17,6 +17,7 @@ struct thread;
 enum runtime_answer {
 	RUNTIME_ABSENT,      /* this thread runs no task of it: other rules are asked */
 	RUNTIME_LABEL,       /* its task has this label */
+	RUNTIME_ITEM,        /* it runs a work item of the runtime's, with this label (rule 3) */
 	RUNTIME_CANNOT_TELL, /* it runs a task, whose is not known: unknown, and rules 4 to 7 are not asked */
 };
 
@@ -24,6 +25,13 @@ struct runtime {
 	const char *name;
 	/* At start, and whenever a library may have been loaded: look for the runtime, patch what must be. Any thread. */
 	void (*modules_loaded)(void);
+	/* This thread is about to make another one. */
+	void (*thread_making)(struct thread *t);
+	/*
+	 * Does the calling thread run it, whose threads wait for work in other ways than by conditions? A condition then says nothing
+	 * about what the thread does next. Called outside the guard.
+	 */
+	bool (*owns_thread)(void);
 	/* The label of the task that the calling thread runs. */
 	enum runtime_answer (*current)(struct thread *t, struct label *ret);
 	/* The task that the calling thread runs has begun a trace of its own: its label from now on. */
@@ -66,6 +74,8 @@ void runtime_register(const struct runtime *runtime);
 enum runtime_answer runtime_current(struct thread *t, struct label *ret);
 void runtime_adopt(struct thread *t, const struct label *label);
 void runtime_adopt_as(const void *task, const struct label *was, const struct label *label);
+void runtime_thread_making(struct thread *t);
+bool runtime_owns_thread(void);
 void runtime_accepted(struct thread *t, struct handle connection);
 void runtime_received(struct thread *t, struct conn *c);
 void runtime_requested(struct thread *t, struct conn *c, const struct context *context);

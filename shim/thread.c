@@ -13,6 +13,7 @@
 #include "shim/process.h"
 #include "shim/real.h"
 #include "shim/rules.h"
+#include "shim/runtime.h"
 #include "shim/stats.h"
 #include "shim/sys.h"
 #include "shim/watch.h"
@@ -300,6 +301,7 @@ struct thread_package *engine_thread_starting(void *start, void *arg, const pthr
 		process_thread_created();
 		package = pool_at(&packages, slot);
 		*package = (struct thread_package){.start = start, .arg = arg, .stack_bytes = stack_bytes(attr)};
+		runtime_thread_making(thread_self());
 		package->has_inherited = rules_current(thread_self(), &package->inherited);
 	}
 	errno = errno_saved;
@@ -332,7 +334,7 @@ void engine_condition_waiting(void)
 {
 	struct thread *t = thread_self();
 
-	if (!guard_is_on() || guard_depth != 0)
+	if (!guard_is_on() || guard_depth != 0 || runtime_owns_thread())
 		return;
 	t->has_inherited = false;
 	if (!handle_is_none(t->sync) && exchange_is_open(t->sync))
