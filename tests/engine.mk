@@ -3,7 +3,9 @@
 # spans go to the fixture: the linker puts it in the place of process_write().
 ENGINE_TESTS := pool iov ids sampler filter endpoint ownership fdtable stamp inject rules rules_thread rules_handed rules_timers rules_stamp exchanges http_attributes engine_threads watch carrier coroutines minted relayed
 
-ENGINE_SRC := $(filter-out shim/main.c,$(wildcard shim/*.c shim/protocols/*.c))
+# Parts of the runtimes' adapters that are pure bookkeeping belong to it.
+ENGINE_TESTS += python_items python_worker
+ENGINE_SRC := $(filter-out shim/main.c,$(wildcard shim/*.c shim/protocols/*.c)) $(addprefix hooks/runtimes/,python_items.c python_worker.c)
 ENGINE_SAN ?= -fsanitize=address,undefined -fno-sanitize-recover=all
 ENGINE_B := $(B)/engine-test$(if $(ENGINE_VARIANT),-$(ENGINE_VARIANT))
 ENGINE_FIXTURES := engine_fixture engine_hooks rules_fixture
