@@ -20,12 +20,12 @@ static bool work_label(struct thread *t, struct label *ret)
 	return coroutine_label(here, ret);
 }
 
-/* The label of what runs here; false: nothing that we know. */
-static bool current_label(struct thread *t, struct label *ret, enum evidence *ret_evidence, bool *ret_final)
+/* The label of what runs here; false: nothing that we know. ret_adapted: a runtime's adapter says so. */
+static bool current_label(struct thread *t, struct label *ret, enum evidence *ret_evidence, bool *ret_adapted)
 {
 	enum runtime_answer answer = runtime_current(t, ret);
 
-	*ret_final = answer == RUNTIME_CANNOT_TELL;
+	*ret_adapted = answer != RUNTIME_ABSENT;
 	*ret_evidence = answer == RUNTIME_ITEM ? EVIDENCE_WORK_ITEM : EVIDENCE_RUNTIME;
 	if (answer == RUNTIME_CANNOT_TELL)
 		*ret = (struct label){.kind = LABEL_UNKNOWN};
@@ -38,12 +38,12 @@ static bool current_label(struct thread *t, struct label *ret, enum evidence *re
 void carrier_current(struct thread *t, struct carrier_answer *ret)
 {
 	struct label label;
+	bool adapted;
 
 	*ret = (struct carrier_answer){.state = LABEL_STATE_UNKNOWN};
-	if (current_label(t, &label, &ret->evidence, &ret->final))
+	if (current_label(t, &label, &ret->evidence, &adapted))
 		ret->state = label_resolve(&label, &ret->context);
-	if (ret->evidence == EVIDENCE_RUNTIME && ret->state == LABEL_STATE_UNKNOWN)
-		ret->final = true;
+	ret->final = adapted && ret->state == LABEL_STATE_UNKNOWN;
 }
 
 void carrier_of_sending(struct thread *t, const struct conn *c, struct carrier_answer *ret)
@@ -62,10 +62,10 @@ void carrier_capture(struct thread *t, struct label *ret)
 	struct label own;
 	struct context c;
 	enum evidence evidence;
-	bool final;
+	bool adapted;
 
 	*ret = (struct label){.kind = LABEL_UNKNOWN};
-	if (current_label(t, &own, &evidence, &final))
+	if (current_label(t, &own, &evidence, &adapted))
 		label_derive(&own, ret);
 	else if (rules_current(t, &c))
 		*ret = label_snapshot(&c);
