@@ -4,14 +4,16 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#define ENTRIES 1024u
+#define SETS 512u
+#define WAYS 8u
 #define WRITING 1u /* no span has this id */
 
-/* Span ids are as good as random: any bits of them choose the place. A new entry takes the place of an old one. */
+/* Span ids are as good as random: any bits of them choose the set. A new entry takes the place of one of the set's, in turn. */
 static struct entry {
 	_Atomic uint64_t origin; /* WRITING, or whose it is */
 	_Atomic uint64_t trace[2], span, flags;
-} entries[ENTRIES];
+} entries[SETS][WAYS];
+static _Atomic uint8_t turn[SETS];
 
 static uint64_t key_of(const uint8_t span_id[8])
 {
@@ -21,11 +23,24 @@ static uint64_t key_of(const uint8_t span_id[8])
 	return key;
 }
 
+static struct entry *find(uint64_t key)
+{
+	struct entry *set = entries[key % SETS];
+
+	for (unsigned i = 0; i < WAYS && key > WRITING; i++)
+		if (atomic_load_explicit(&set[i].origin, memory_order_acquire) == key)
+			return &set[i];
+	return NULL;
+}
+
 void detached_began(const uint8_t origin_span[8], const struct context *trace)
 {
 	uint64_t key = key_of(origin_span), words[2];
-	struct entry *e = &entries[key % ENTRIES];
+	uint32_t set = (uint32_t)(key % SETS);
+	struct entry *e = find(key);
 
+	if (!e)
+		e = &entries[set][atomic_fetch_add_explicit(&turn[set], 1, memory_order_relaxed) % WAYS];
 	memcpy(words, trace->trace_id, 16);
 	if (atomic_exchange_explicit(&e->origin, WRITING, memory_order_relaxed) == WRITING)
 		return; /* somebody else's is being put there */
@@ -40,10 +55,10 @@ void detached_began(const uint8_t origin_span[8], const struct context *trace)
 bool detached_trace(const uint8_t origin_span[8], struct context *ret)
 {
 	uint64_t key = key_of(origin_span), words[3];
-	struct entry *e = &entries[key % ENTRIES];
+	struct entry *e = find(key);
 	struct context c = {.flags = 0};
 
-	if (key == WRITING || atomic_load_explicit(&e->origin, memory_order_acquire) != key)
+	if (!e)
 		return false;
 	words[0] = atomic_load_explicit(&e->trace[0], memory_order_relaxed);
 	words[1] = atomic_load_explicit(&e->trace[1], memory_order_relaxed);

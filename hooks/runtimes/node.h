@@ -50,5 +50,5 @@ void node_words_get(const struct node_words *w, struct context *ret);
 
 /* node_options.c: before main(), have node load the adapter, where that can do no harm. */
 void node_options_prepare(void);
-/* What NODE_OPTIONS was before; NULL: unset. *ret_changed: it is something else now. */
-const char *node_options_original(bool *ret_changed);
+/* The option by which the adapter is loaded; NULL: it is not. */
+const char *node_option(void);

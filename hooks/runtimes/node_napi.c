@@ -310,19 +310,13 @@ static bool add_functions(napi_env env, napi_value exports)
 	return true;
 }
 
-/* What NODE_OPTIONS is to be again: a text, or nothing where it was not set. */
-static void add_options(napi_env env, napi_value exports)
+/* What NODE_OPTIONS begins with: not what the program is to see. */
+static void add_option(napi_env env, napi_value exports)
 {
-	bool changed;
-	const char *original = node_options_original(&changed);
 	napi_value value = NULL;
 
-	if (!changed)
-		return;
-	if (original && napi_create_string_utf8(env, original, NAPI_AUTO_LENGTH, &value) == 0)
-		(void)napi_set_named_property(env, exports, "nodeOptions", value);
-	else if (napi_create_string_utf8(env, "", 0, &value) == 0)
-		(void)napi_set_named_property(env, exports, "noNodeOptions", value);
+	if (node_option() && napi_create_string_utf8(env, node_option(), NAPI_AUTO_LENGTH, &value) == 0)
+		(void)napi_set_named_property(env, exports, "option", value);
 }
 
 /* The memory of the words goes with the environment. */
@@ -346,7 +340,7 @@ napi_value interspan_node_register(napi_env env, napi_value exports)
 	    napi_add_env_cleanup_hook(env, forget_words, NULL) != 0)
 		return exports;
 	memset(memory, 0, NODE_WORDS * sizeof(int32_t));
-	add_options(env, exports);
+	add_option(env, exports);
 	if (napi_set_named_property(env, exports, "words", words) != 0)
 		return exports;
 	node_shared = memory;

@@ -22,8 +22,8 @@
 #define ADAPTER "/node/adapter.js"
 #define OPTIONS_MAX 8192
 
-static bool changed;
-static char *original;
+static char option[2 * PATH_MAX + 16];
+static bool is_set;
 
 /* ---- is this node? ---- */
 
@@ -44,10 +44,10 @@ static bool is_node(void)
 /* ---- may it be loaded? ---- */
 
 /* node takes _ for - in the names of options. */
-static bool begins_with(const char *arg, const char *option)
+static bool begins_with(const char *arg, const char *name)
 {
-	for (; *option; arg++, option++)
-		if (*arg != *option && !(*arg == '_' && *option == '-'))
+	for (; *name; arg++, name++)
+		if (*arg != *name && !(*arg == '_' && *name == '-'))
 			return false;
 	return true;
 }
@@ -174,23 +174,24 @@ static void add_quoted(struct text *t, const char *path)
 	text_add(t, "\"", 1);
 }
 
-static void set_options(const char *adapter)
+/* Ours first: the program's own preloads find everything in place. */
+static bool set_options(const char *program_options)
 {
-	static char value[OPTIONS_MAX + 2 * PATH_MAX + 16];
+	static char value[OPTIONS_MAX + sizeof(option) + 1];
 	struct text t = {value, sizeof(value), 0};
 
-	text_add_string(&t, "--require=");
-	add_quoted(&t, adapter);
-	if (original) {
+	text_add_string(&t, option);
+	if (program_options) {
 		text_add(&t, " ", 1);
-		text_add_string(&t, original);
+		text_add_string(&t, program_options);
 	}
-	changed = setenv("NODE_OPTIONS", value, 1) == 0;
+	return setenv("NODE_OPTIONS", value, 1) == 0;
 }
 
 void node_options_prepare(void)
 {
 	const char *options = getenv("NODE_OPTIONS");
+	struct text t = {option, sizeof(option), 0};
 	char adapter[PATH_MAX];
 
 	if (!is_node())
@@ -199,18 +200,14 @@ void node_options_prepare(void)
 		log_line(LOG_INFO, "node: the options do not allow for the adapter; tasks are not followed");
 		return;
 	}
-	if (!find_adapter(adapter) || (options && strstr(options, adapter)))
+	if (!find_adapter(adapter))
 		return;
-	if (options) {
-		original = strdup(options);
-		if (!original)
-			return;
-	}
-	set_options(adapter);
+	text_add_string(&t, "--require=");
+	add_quoted(&t, adapter);
+	is_set = (options && strstr(options, option)) || set_options(options);
 }
 
-const char *node_options_original(bool *ret_changed)
+const char *node_option(void)
 {
-	*ret_changed = changed;
-	return original;
+	return is_set ? option : NULL;
 }

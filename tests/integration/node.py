@@ -28,6 +28,10 @@ def major():
 MAJOR = major()
 
 
+# A busy machine keeps every loop from its wait; what is told of that is not what these tests are about.
+QUIET = {"INTERSPAN_LOOP_STALL_MS": 0}
+
+
 def run_front(mode, *options, at="handler", app="front.js", requests=None, connections=32, load=(), backend=(), shim=True,
               node_options=(), incoming="none", environment=None, **settings):
     """Load a front that calls shards; the Result of scenarios."""
@@ -35,7 +39,7 @@ def run_front(mode, *options, at="handler", app="front.js", requests=None, conne
     with programs.Workplace() as workplace:
         upstream = programs.start_backend(workplace, "--delay-max", "5", "--bodies", "length", *backend)
         spans_file = workplace.file("spans.jsonl")
-        shimmed = programs.shim_environment(workplace, spans_file, **settings) if shim else {}
+        shimmed = programs.shim_environment(workplace, spans_file, **QUIET, **settings) if shim else {}
         port = programs.free_port()
         argv = [NODE, *node_options, APPS / app, "--port", port, "--upstream", upstream.port, "--mode", mode, "--at", at, *options]
         program = workplace.start(argv, port, shimmed | (environment or {}))
@@ -55,7 +59,7 @@ def run_front(mode, *options, at="handler", app="front.js", requests=None, conne
 def run_script(workplace, script, *arguments, node_options=(), shim=True, environment=None, **settings):
     """Run a script to its end: (completed process, spans)."""
     spans = programs.SpanFile(workplace.file("spans.jsonl"), workplace.run)
-    shimmed = programs.shim_environment(workplace, spans.path, **settings) if shim else {}
+    shimmed = programs.shim_environment(workplace, spans.path, **QUIET, **settings) if shim else {}
     done = subprocess.run([NODE, *node_options, str(script), *[str(a) for a in arguments]], capture_output=True, text=True,
                           timeout=programs.DEADLINE_S, check=False, cwd=workplace.path,
                           env=programs.clean_environment() | shimmed | (environment or {}))

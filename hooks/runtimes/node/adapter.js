@@ -16,9 +16,11 @@ function open() {
 }
 
 // Children get what the program would have given them: the library, where it is preloaded, sets its own.
-function restoreOptions(native) {
-  if (native.nodeOptions !== undefined) env.NODE_OPTIONS = native.nodeOptions;
-  else if (native.noNodeOptions !== undefined) delete env.NODE_OPTIONS;
+function restoreOptions({ option }) {
+  const { NODE_OPTIONS } = env;
+  if (option === undefined || NODE_OPTIONS === undefined || !NODE_OPTIONS.startsWith(option)) return;
+  if (NODE_OPTIONS === option) delete env.NODE_OPTIONS;
+  else env.NODE_OPTIONS = NODE_OPTIONS.slice(option.length + 1);
 }
 
 function forgetModules() {
@@ -30,13 +32,14 @@ function forgetModules() {
 try {
   const native = open();
   if (native !== undefined) {
-    if (require('worker_threads').isMainThread) restoreOptions(native);
+    restoreOptions(native);
     if (native.words !== undefined) {
       const task = require('./task.js')(native);
       const relay = require('./relay.js')(task);
       require('./server.js')(task, relay);
       require('./sockets.js')(task);
       require('./undici.js')(task, relay);
+      require('./workers.js')(native);
     }
   }
   forgetModules();

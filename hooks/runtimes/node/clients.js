@@ -59,6 +59,10 @@ module.exports = (task, relay) => {
       if (own === null || own === UNKNOWN || namesTraceparent(this, headers)) return apply(original, this, arguments);
       return apply(original, this, [first + task.lineOf(own), headers]);
     });
+    task.wrap(ClientRequest.prototype, 'destroy', (original) => function destroy(error) {
+      if (relay.isRelayed(this)) relay.onRequestDestroyed(this, error);
+      return apply(original, this, arguments);
+    });
     task.wrap(ClientRequest.prototype, 'emit', (original) => function emit(event, first) {
       if (relay.isRelayed(this)) relay.onRequestEvent(this, event, first);
       return apply(original, this, arguments);

@@ -70,7 +70,7 @@ module.exports = (task) => {
 
   const begun = (socket) => {
     const name = task.name();
-    return name === undefined ? undefined : { slot: name.slot, gen: name.gen, socket, answered: false, over: false, error: undefined };
+    return name === undefined ? undefined : { slot: name.slot, gen: name.gen, socket, answered: false, over: false };
   };
 
   // ---- server ----
@@ -129,7 +129,7 @@ module.exports = (task) => {
         }
         break;
       case 'error':
-        end(exchange, request.destroyed && request.aborted ? 'cancelled' : errorOf(first));
+        end(exchange, errorOf(first));
         break;
       case 'close':
         if (!exchange.answered) end(exchange, 'cancelled');
@@ -138,13 +138,24 @@ module.exports = (task) => {
     }
   };
 
+  // By the program. What node then reports is a connection that was reset.
+  const onRequestDestroyed = (request, error) => {
+    if (error === undefined || error === null || error.name === 'AbortError') end(Relayed.of(request), 'cancelled');
+  };
+
   const onAnswerEvent = (answer, exchange, event) => {
     if (event === 'end') end(exchange, undefined);
     else if (event === 'close') end(exchange, answer.complete ? undefined : answer.aborted ? 'connection_closed' : 'cancelled');
   };
 
+  // What the library put into a head, as [name, value]: its lines are before the blank one.
+  const addedFields = (head, edited) => {
+    if (edited === undefined || !edited.startsWith(head.slice(0, -2))) return [];
+    return edited.slice(head.length - 2, -4).split('\r\n').map((line) => line.split(': ', 2));
+  };
+
   return {
-    UNKNOWN,
+    addedFields,
     Relayed,
     fdOf,
     fieldsOf,
@@ -155,6 +166,7 @@ module.exports = (task) => {
     server,
     client,
     onRequestEvent,
+    onRequestDestroyed,
     isRelayed: (message) => Relayed.of(message) !== undefined,
     onMessageEvent: (message, event) => {
       const exchange = Relayed.of(message);

@@ -64,6 +64,7 @@ module.exports = (task, relay) => {
   // What a socket's own events run is nobody's that we know: clients share sockets, and write there for others.
   task.wrap(net.Socket.prototype, 'connect', (original) => function connect() {
     clients.arm();
+    http2.arm();
     return task.run(UNKNOWN, original, this, arguments);
   });
 };

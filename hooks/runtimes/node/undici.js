@@ -85,22 +85,13 @@ module.exports = (task, relay) => {
     return `${method} ${path} HTTP/1.1\r\n${host}${fields}\r\n`;
   };
 
-  // What the library put into the head goes into the request: its lines are before the blank one.
-  const addFields = (request, head, edited) => {
-    if (edited === undefined || !edited.startsWith(head.slice(0, -2))) return;
-    for (const line of edited.slice(head.length - 2, -4).split('\r\n')) {
-      const colon = line.indexOf(': ');
-      if (colon > 0) request.addHeader(line.slice(0, colon), line.slice(colon + 2));
-    }
-  };
-
   const begin = (request, own) => {
     const head = headOf(request);
     const edited = task.during(own, task.native.client, task.native, [-1, true, 1, head]);
     const exchange = relay.begun(undefined);
     if (exchange === undefined) return;
     new relay.Relayed(request, exchange);
-    addFields(request, head, edited);
+    for (const [name, value] of relay.addedFields(head, edited)) request.addHeader(name, value);
   };
 
   const onCreate = ({ request }) => {
