@@ -41,7 +41,10 @@ integration-test: all integration-apps hooks-apps ## exactness and transparency 
 exactness-full: all integration-apps ## the proxy matrix at 20,000 requests each; prints a table
 	$(Q)$(INTEGRATION_ENV) INTERSPAN_TEST_REQUESTS=20000 $(PYTHON) tests/integration/exactness_table.py
 
-bench-servers: all integration-apps ## throughput, instructions and memory, with and without the shim
-	$(Q)$(INTEGRATION_ENV) $(PYTHON) tests/bench/bench_servers.py
+bench-servers: all integration-apps ## throughput, latency and memory, with and without the shim
+	$(Q)$(INTEGRATION_ENV) $(PYTHON) tests/bench/bench_servers.py throughput proxy exec memory collectors
 
-.PHONY: integration-apps integration-harness-test integration-test exactness-full bench-servers
+bench-instructions: all integration-apps ## instructions of one exchange, which no other load on the machine changes
+	$(Q)$(INTEGRATION_ENV) $(PYTHON) tests/bench/bench_servers.py instructions
+
+.PHONY: integration-apps integration-harness-test integration-test exactness-full bench-servers bench-instructions
