@@ -20,7 +20,9 @@ BASE := -std=gnu11 -D_GNU_SOURCE -iquote . -iquote $(B) $(WARN) -g $(O) -DINTERS
 SHIM_CFLAGS := $(BASE) -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-semantic-interposition \
 	-fno-stack-protector -U_FORTIFY_SOURCE -fno-plt
 # The engine is many small files; gcc inlines across them when it links. Fat objects, for what links or inspects single ones.
-LTO := $(if $(shell $(CC) --version | grep clang),,-flto=auto -ffat-lto-objects)
+# Its string instructions take long to start: what is too large for single stores is left to the C library.
+LTO := $(if $(shell $(CC) --version | grep clang),,-flto=auto -ffat-lto-objects \
+	-mmemset-strategy=libcall:-1:noalign -mmemcpy-strategy=libcall:-1:noalign)
 PLUGIN_CFLAGS := $(BASE) -fPIC -fvisibility=hidden
 LD_COMMON := -Wl,-z,now,-z,relro,-z,noexecstack,-z,nodelete -Wl,-z,defs -Wl,--exclude-libs,ALL
 

@@ -23,9 +23,11 @@ static void inherit(struct exchange *e, const struct exchange *server)
 {
 	if (!server)
 		return;
-	memcpy(e->tracestate, server->tracestate, server->tracestate_len);
+	if (server->tracestate_len)
+		memcpy(e->tracestate, server->tracestate, server->tracestate_len);
 	e->tracestate_len = server->tracestate_len;
-	memcpy(e->baggage, server->baggage, server->baggage_len);
+	if (server->baggage_len)
+		memcpy(e->baggage, server->baggage, server->baggage_len);
 	e->baggage_len = server->baggage_len;
 }
 

@@ -452,7 +452,11 @@ static void count_rule(enum evidence evidence)
 
 void rules_decide(struct thread *t, struct conn *c, const struct request_evidence *evidence, struct decision *ret)
 {
-	*ret = (struct decision){.evidence = EVIDENCE_AMBIGUOUS};
+	ret->evidence = EVIDENCE_AMBIGUOUS;
+	ret->parent = (struct context){0};
+	ret->exchange = HANDLE_NONE;
+	ret->detached = ret->keep_head = false;
+	ret->n_links = 0;
 	if (evidence->has_traceparent && by_stamp(t, evidence, ret)) {
 		count_rule(ret->evidence);
 		return;

@@ -20,7 +20,12 @@ $(PT)/http1_portable: tests/unit/test_http1.c $(PT_DEPS)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BASE) $(PT_SAN) -U_FORTIFY_SOURCE -U__SSE2__ -o $@ $< $(PT_SRC_http1) -lcmocka
 
-protocols-test: $(PT_UNITS:%=$(PT)/%) $(PT)/http1_portable ## unit tests and transcripts of the protocol parsers
+$(PT)/tracecontext_portable: tests/unit/test_tracecontext.c $(PT_DEPS)
+	$(call msg,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BASE) $(PT_SAN) -U_FORTIFY_SOURCE -U__SSE2__ -o $@ $< $(PT_SRC_tracecontext) -lcmocka
+
+protocols-test: $(PT_UNITS:%=$(PT)/%) $(PT)/http1_portable $(PT)/tracecontext_portable ## unit tests and transcripts of the protocol parsers
 	$(Q)status=0; for t in $^; do $$t || status=1; done; exit $$status
 
 # Built as the shim is.

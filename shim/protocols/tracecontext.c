@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shim/protocols/tracecontext.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #define TRACESTATE_MEMBERS 32
 #define TRACESTATE_KEY 256
 #define TRACESTATE_VALUE 256
@@ -9,8 +13,40 @@
 
 static const char digits[] = "0123456789abcdef";
 
+/* Eight bytes at a time: ids are 8 or 16 long. False: a digit is none. */
+#ifdef __SSE2__
+static inline void format_eight(char *out, const uint8_t *bytes)
+{
+	__m128i v = _mm_loadl_epi64((const __m128i *)(const void *)bytes);
+	__m128i high = _mm_srli_epi16(v, 4), nibbles = _mm_and_si128(_mm_unpacklo_epi8(high, v), _mm_set1_epi8(15));
+	__m128i letters = _mm_and_si128(_mm_cmpgt_epi8(nibbles, _mm_set1_epi8(9)), _mm_set1_epi8('a' - '0' - 10));
+
+	_mm_storeu_si128((__m128i *)(void *)out, _mm_add_epi8(_mm_add_epi8(nibbles, letters), _mm_set1_epi8('0')));
+}
+
+static inline bool parse_eight(uint8_t *out, const uint8_t *text)
+{
+	__m128i v = _mm_loadu_si128((const __m128i *)(const void *)text);
+	__m128i digit = _mm_sub_epi8(v, _mm_set1_epi8('0')), letter = _mm_sub_epi8(v, _mm_set1_epi8('a'));
+	__m128i is_digit = _mm_cmpeq_epi8(_mm_min_epu8(digit, _mm_set1_epi8(9)), digit);
+	__m128i is_letter = _mm_cmpeq_epi8(_mm_min_epu8(letter, _mm_set1_epi8(5)), letter);
+	__m128i values = _mm_or_si128(_mm_and_si128(digit, is_digit),
+				      _mm_and_si128(_mm_add_epi8(letter, _mm_set1_epi8(10)), is_letter));
+	/* The first digit of a pair is the low byte of a lane. */
+	__m128i pairs = _mm_or_si128(_mm_slli_epi16(values, 4), _mm_srli_epi16(values, 8));
+
+	pairs = _mm_and_si128(pairs, _mm_set1_epi16(0xff));
+	_mm_storel_epi64((__m128i *)(void *)out, _mm_packus_epi16(pairs, pairs));
+	return _mm_movemask_epi8(_mm_or_si128(is_digit, is_letter)) == 0xffff;
+}
+#endif
+
 void hex_format(char *out, const uint8_t *bytes, size_t n)
 {
+#ifdef __SSE2__
+	for (; n >= 8; n -= 8, out += 16, bytes += 8)
+		format_eight(out, bytes);
+#endif
 	for (size_t i = 0; i < n; i++) {
 		out[2 * i] = digits[bytes[i] >> 4];
 		out[2 * i + 1] = digits[bytes[i] & 15];
@@ -26,6 +62,11 @@ static int hex_value(uint8_t c)
 
 bool hex_parse(uint8_t *out, const uint8_t *text, size_t n_bytes)
 {
+#ifdef __SSE2__
+	for (; n_bytes >= 8; n_bytes -= 8, out += 8, text += 16)
+		if (!parse_eight(out, text))
+			return false;
+#endif
 	for (size_t i = 0; i < n_bytes; i++) {
 		int high = hex_value(text[2 * i]), low = hex_value(text[2 * i + 1]);
 

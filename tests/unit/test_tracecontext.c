@@ -370,6 +370,36 @@ static void test_hex(void **state)
 	}
 }
 
+/* Ids: each byte, and each character, at each place. */
+static void test_hex_of_ids(void **state)
+{
+	char digits[33], expected[33];
+	uint8_t id[16], back[16];
+	(void)state;
+
+	for (size_t at = 0; at < 16; at++) {
+		for (unsigned c = 0; c < 256; c++) {
+			for (size_t i = 0; i < 16; i++) {
+				id[i] = (uint8_t)(i == at ? c : 0x9a + i * 7);
+				sprintf(expected + 2 * i, "%02x", id[i]);
+			}
+			hex_format(digits, id, 16);
+			assert_memory_equal(digits, expected, 32);
+			assert_true(hex_parse(back, (const uint8_t *)digits, 16));
+			assert_memory_equal(back, id, 16);
+		}
+	}
+	for (size_t at = 0; at < 32; at++) {
+		for (unsigned c = 0; c < 256; c++) {
+			bool legal = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+
+			memcpy(digits, "0123456789abcdef0123456789abcdef", 32);
+			digits[at] = (char)c;
+			assert_int_equal(hex_parse(back, (const uint8_t *)digits, 16), legal);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -386,6 +416,7 @@ int main(void)
 		cmocka_unit_test(test_b3_multi),
 		cmocka_unit_test(test_b3_format),
 		cmocka_unit_test(test_hex),
+		cmocka_unit_test(test_hex_of_ids),
 	};
 
 	return cmocka_run_group_tests_name("tracecontext", tests, NULL, NULL);
