@@ -249,7 +249,7 @@ static void note_waker(struct loop *loop, int fd, uint64_t data)
 	atomic_store(&loop->has_more_wakers, true);
 }
 
-static __attribute__((noinline)) void epoll_changed(int epfd, int fd, const struct epoll_event *event)
+static void epoll_changed(int epfd, int fd, const struct epoll_event *event)
 {
 	enum fd_kind kind = fdtable_kind(fd);
 	bool wakes = event && (event->events & (EPOLLET | EPOLLONESHOT)) &&
@@ -264,16 +264,23 @@ static __attribute__((noinline)) void epoll_changed(int epfd, int fd, const stru
 		note_waker(loop_at(slot), fd, event->data.u64);
 }
 
+static __attribute__((noinline)) void learn_from(int epfd, int op, int fd, const struct epoll_event *event)
+{
+	/* Inherited over exec, or made by a system call of the program's own: now we know what it is. */
+	if (fdtable_kind(epfd) != FD_EPOLL)
+		engine_opened(epfd, FD_EPOLL);
+	OBSERVE(epoll_changed(epfd, fd, op == EPOLL_CTL_DEL ? NULL : event));
+}
+
 void engine_epoll_changed(int epfd, int op, int fd, const struct epoll_event *event)
 {
 	fd_word word = fdtable_word(epfd);
 
-	if (fdtable_kind_of(word) != FD_EPOLL)
-		engine_opened(epfd, FD_EPOLL); /* inherited over exec, or made by a system call of the program's own */
-	else if (fdtable_kind(fd) == FD_CONNECTION &&
-		 !atomic_load_explicit(&loop_at(fdtable_object(word))->has_wakers, memory_order_relaxed))
-		return; /* most calls: there is nothing to learn from them */
-	OBSERVE(epoll_changed(epfd, fd, op == EPOLL_CTL_DEL ? NULL : event));
+	/* Most calls: there is nothing to learn from them. */
+	if (fdtable_kind_of(word) == FD_EPOLL && fdtable_kind(fd) == FD_CONNECTION &&
+	    !atomic_load_explicit(&loop_at(fdtable_object(word))->has_wakers, memory_order_relaxed))
+		return;
+	learn_from(epfd, op, fd, event);
 }
 
 /* Does a thread that waits for these serve one request, and wait for its own calls only? */

@@ -66,7 +66,9 @@ void pool_give(struct pool *pool, uint32_t slot)
 	struct slot_header *header = header_at(pool, slot);
 	uint64_t top = atomic_load_explicit(&pool->free_top, memory_order_relaxed);
 
-	atomic_fetch_add_explicit(&header->generation, 1, memory_order_release);
+	/* Nobody else writes it: the slot is the caller's until it is in the list. */
+	atomic_store_explicit(&header->generation, atomic_load_explicit(&header->generation, memory_order_relaxed) + 1,
+			      memory_order_release);
 	do {
 		atomic_store_explicit(&header->next, (uint32_t)top, memory_order_relaxed);
 	} while (!atomic_compare_exchange_weak_explicit(&pool->free_top, &top, ((top >> 32) + 1) << 32 | slot,

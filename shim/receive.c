@@ -98,23 +98,26 @@ static void stamp(struct reading *r, struct exchange *e, const struct http1_even
 
 /* ---- events ---- */
 
-static void on_request_event(struct reading *r, const struct http1_event *ev)
+static void on_head(struct reading *r, const struct http1_event *ev)
 {
-	struct conn *c = r->c;
 	struct exchange *e;
 
-	if (ev->type == HTTP1_HEAD) {
-		uint64_t now = clock_monotonic_ns();
-
-		r->begun_ns = now;
-		e = server_request(c, &ev->head, now);
-		if (e)
-			stamp(r, e, ev);
-	} else if (ev->type == HTTP1_BODY) {
-		e = conn_newest(c);
-		if (e)
-			thread_stimulated(thread_self(), exchange_handle(e));
+	if (r->c->role == CONN_CLIENT) {
+		client_response(r->c, &ev->head);
+		return;
 	}
+	r->begun_ns = clock_monotonic_ns();
+	e = server_request(r->c, &ev->head, r->begun_ns);
+	if (e)
+		stamp(r, e, ev);
+}
+
+static void on_body(const struct conn *c)
+{
+	const struct exchange *e = c->role == CONN_SERVER ? conn_newest(c) : NULL;
+
+	if (e)
+		thread_stimulated(thread_self(), exchange_handle(e));
 }
 
 static void message_is_over(struct conn *c)
@@ -128,28 +131,42 @@ static void message_is_over(struct conn *c)
 	client_response_done(c, c->in.body_bytes);
 }
 
-static void parse_piece(struct reading *r)
+/* Bytes that one step took; 0: none can be taken, for good. */
+static size_t parse_step(struct reading *r)
 {
 	struct conn *c = r->c;
 	struct http1_event ev;
+
+	if (c->role == CONN_CLIENT)
+		stream_announce(c, &c->in);
+	if (stream_step(&c->in, r->piece, &ev) != 0) {
+		conn_give_up(c);
+		return 0;
+	}
+	if (ev.type == HTTP1_HEAD)
+		on_head(r, &ev);
+	else if (ev.type == HTTP1_BODY)
+		on_body(c);
+	return ev.used;
+}
+
+static void parse_piece(struct reading *r)
+{
+	struct conn *c = r->c;
+	size_t n;
 
 	for (;;) {
 		if (http1_take_end(&c->in))
 			message_is_over(c);
 		if (r->piece.len == 0 || c->opaque)
 			break;
-		if (c->role == CONN_CLIENT)
-			stream_announce(c, &c->in);
-		if (stream_step(&c->in, r->piece, &ev) != 0) {
-			conn_give_up(c);
+		n = http1_take_body(&c->in, r->piece.len);
+		if (n > 0)
+			on_body(c);
+		else if (n = parse_step(r), n == 0)
 			return;
-		}
-		if (c->role == CONN_SERVER)
-			on_request_event(r, &ev);
-		else if (ev.type == HTTP1_HEAD)
-			client_response(c, &ev.head);
-		r->piece = slice(r->piece.p + ev.used, r->piece.len - ev.used);
-		r->base += ev.used;
+		r->piece = slice(r->piece.p + n, r->piece.len - n);
+		r->base += n;
 	}
 	stream_give_back(&c->in);
 }

@@ -49,24 +49,37 @@ static void head_is_out(struct conn *c, const struct http1_head *head)
 	request_head_is_out(c);
 }
 
-static void follow(struct conn *c, struct slice bytes)
+/* Bytes that one step took; 0: none can be taken, for good. */
+static size_t follow_step(struct conn *c, struct slice bytes)
 {
 	struct http1_event ev;
+
+	if (c->role == CONN_SERVER)
+		stream_announce(c, &c->out);
+	if (stream_step(&c->out, bytes, &ev) != 0) {
+		conn_give_up(c);
+		return 0;
+	}
+	if (ev.type == HTTP1_HEAD)
+		head_is_out(c, &ev.head);
+	return ev.used;
+}
+
+static void follow(struct conn *c, struct slice bytes)
+{
+	size_t n;
 
 	for (;;) {
 		if (http1_take_end(&c->out))
 			message_is_out(c);
 		if (bytes.len == 0 || c->opaque)
 			break;
-		if (c->role == CONN_SERVER)
-			stream_announce(c, &c->out);
-		if (stream_step(&c->out, bytes, &ev) != 0) {
-			conn_give_up(c);
+		n = http1_take_body(&c->out, bytes.len);
+		if (n == 0)
+			n = follow_step(c, bytes);
+		if (n == 0)
 			return;
-		}
-		if (ev.type == HTTP1_HEAD)
-			head_is_out(c, &ev.head);
-		bytes = slice(bytes.p + ev.used, bytes.len - ev.used);
+		bytes = slice(bytes.p + n, bytes.len - n);
 	}
 	stream_give_back(&c->out);
 	c->message_sent = c->out.carry_len;

@@ -348,14 +348,9 @@ static int feed_chunked(struct http1_stream *s, struct slice in, struct http1_ev
 
 static int feed_body(struct http1_stream *s, struct slice in, struct http1_event *ret)
 {
-	size_t n = in.len;
+	size_t n = http1_take_body(s, in.len);
 
-	if (s->framing == HTTP1_CHUNKED)
-		return feed_chunked(s, in, ret);
-	if (s->framing == HTTP1_LENGTH && s->left < n)
-		n = (size_t)s->left;
-	count_payload(s, n);
-	return say(ret, HTTP1_BODY, n, n);
+	return n > 0 ? say(ret, HTTP1_BODY, n, n) : feed_chunked(s, in, ret);
 }
 
 static int feed_between(struct http1_stream *s, struct slice in, struct http1_event *ret)

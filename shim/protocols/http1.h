@@ -122,6 +122,8 @@ void http1_start(struct http1_stream *s, enum http1_kind kind);
  */
 int http1_feed(struct http1_stream *s, struct slice in, struct http1_event *ret);
 
+/* How many of the n bytes that come next are plain body, chunks apart. They are taken; it may be the end of the message. */
+static inline size_t http1_take_body(struct http1_stream *s, size_t n);
 /* Is a message complete whose HTTP1_END has not been said? This says it, without another step. */
 static inline bool http1_take_end(struct http1_stream *s);
 
@@ -160,4 +162,18 @@ static inline bool http1_take_end(struct http1_stream *s)
 	s->state = s->framing == HTTP1_TUNNEL ? HTTP1_TUNNELLED : HTTP1_BEFORE_HEAD;
 	s->tail_match = 0;
 	return true;
+}
+
+static inline size_t http1_take_body(struct http1_stream *s, size_t n)
+{
+	if (s->state != HTTP1_IN_BODY || s->framing == HTTP1_CHUNKED)
+		return 0;
+	if (s->framing == HTTP1_LENGTH) {
+		n = s->left < n ? (size_t)s->left : n;
+		s->left -= n;
+		if (s->left == 0)
+			s->state = HTTP1_AT_END;
+	}
+	s->body_bytes += n;
+	return n;
 }
