@@ -6,6 +6,7 @@
  */
 #include "shim/rules.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "shim/carrier.h"
@@ -452,11 +453,8 @@ static void count_rule(enum evidence evidence)
 
 void rules_decide(struct thread *t, struct conn *c, const struct request_evidence *evidence, struct decision *ret)
 {
+	memset(ret, 0, offsetof(struct decision, links));
 	ret->evidence = EVIDENCE_AMBIGUOUS;
-	ret->parent = (struct context){0};
-	ret->exchange = HANDLE_NONE;
-	ret->detached = ret->keep_head = false;
-	ret->n_links = 0;
 	if (evidence->has_traceparent && by_stamp(t, evidence, ret)) {
 		count_rule(ret->evidence);
 		return;

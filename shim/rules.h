@@ -32,8 +32,8 @@ struct decision {
 	bool origin_named;       /* ... and the head names it: */
 	struct context origin;
 	bool keep_head;          /* the program's own traceparent must stay as it is */
-	struct context links[RULES_MAX_LINKS];
 	unsigned n_links;
+	struct context links[RULES_MAX_LINKS]; /* last: only so many as there are mean anything */
 };
 
 /* A client exchange is about to begin on c. */
