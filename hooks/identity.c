@@ -67,17 +67,16 @@ EXPORT int prctl(int option, ...)
 		return REAL(prctl)(option, arg[0], arg[1], arg[2], arg[3]);
 
 	/*
-	 * Strict mode allows read, write and exit alone: not one syscall more, whatever the engine would like to do. That exit
-	 * ends a thread and no process, so no thread of ours may be there to keep the process alive.
+	 * Strict mode allows read, write and exit alone. That exit ends a thread and no process, so no thread of ours may be there to
+	 * keep the process alive.
 	 */
-	bool strict = arg[0] == SECCOMP_MODE_STRICT;
-	enum identity_change change = strict ? IDENTITY_SANDBOX_ALL : IDENTITY_SANDBOX;
+	enum identity_change change = arg[0] == SECCOMP_MODE_STRICT ? IDENTITY_STRICT : IDENTITY_SANDBOX;
 
 	engine_identity_changing(change);
 
 	int result = REAL(prctl)(option, arg[0], arg[1], arg[2], arg[3]);
 
-	if (result == 0 && !strict)
+	if (result == 0)
 		engine_identity_changed(change);
 	return result;
 }

@@ -19,14 +19,15 @@ raw_syscall_fn raw_syscall __asm__("syscall");
 
 /* ---- told before the call ---- */
 
-/* Strict mode kills on any other system call than read, write and exit. */
 static bool is_strict(long nr, long a, long b)
 {
 	return (nr == SYS_prctl && b == SECCOMP_MODE_STRICT) || (nr == SYS_seccomp && a == SECCOMP_SET_MODE_STRICT);
 }
 
-static enum identity_change identity_of(long nr, unsigned long flags)
+static enum identity_change identity_of(long nr, long a, long b)
 {
+	if (is_strict(nr, a, b))
+		return IDENTITY_STRICT;
 	switch (nr) {
 	case SYS_chroot:
 	case SYS_pivot_root:
@@ -35,7 +36,7 @@ static enum identity_change identity_of(long nr, unsigned long flags)
 	case SYS_setns:
 		return IDENTITY_NAMESPACE;
 	case SYS_seccomp:
-		return flags & SECCOMP_FILTER_FLAG_TSYNC ? IDENTITY_SANDBOX_ALL : IDENTITY_SANDBOX;
+		return (unsigned long)b & SECCOMP_FILTER_FLAG_TSYNC ? IDENTITY_SANDBOX_ALL : IDENTITY_SANDBOX;
 	case SYS_landlock_restrict_self:
 		return IDENTITY_LANDLOCK;
 	case SYS_prctl:
@@ -47,14 +48,13 @@ static enum identity_change identity_of(long nr, unsigned long flags)
 
 static long change_identity(long nr, long a, long b, long c, long d, long e, long f)
 {
-	bool strict = is_strict(nr, a, b);
-	enum identity_change change = strict ? IDENTITY_SANDBOX_ALL : identity_of(nr, (unsigned long)b);
+	enum identity_change change = identity_of(nr, a, b);
 
 	engine_identity_changing(change);
 
 	long result = REAL_SYSCALL(nr, a, b, c, d, e, f);
 
-	if (result >= 0 && !strict)
+	if (result >= 0)
 		engine_identity_changed(change);
 	return result;
 }

@@ -139,9 +139,10 @@ void engine_exiting(void);
 /* Before chroot, set*id, setgroups, prctl(PR_SET_SECCOMP), seccomp, landlock: make what must exist. */
 /*
  * SANDBOX: system calls may kill from now on. It binds the calling thread and those it makes, SANDBOX_ALL (SECCOMP_FILTER_FLAG_TSYNC) the threads that there are, too.
- * LANDLOCK takes files and ports away and kills nobody.
+ * LANDLOCK takes files and ports away and kills nobody. STRICT leaves read, write and exit, and not even the clock can be read: after it
+ * the engine does nothing any more.
  */
-enum identity_change { IDENTITY_ROOT, IDENTITY_USER, IDENTITY_SANDBOX, IDENTITY_NAMESPACE, IDENTITY_SANDBOX_ALL, IDENTITY_LANDLOCK };
+enum identity_change { IDENTITY_ROOT, IDENTITY_USER, IDENTITY_SANDBOX, IDENTITY_NAMESPACE, IDENTITY_SANDBOX_ALL, IDENTITY_LANDLOCK, IDENTITY_STRICT };
 void engine_identity_changing(enum identity_change change);
 /* After it succeeded. */
 void engine_identity_changed(enum identity_change change);

@@ -45,8 +45,8 @@ static void add_entry(struct writer *w, const char *name, const void *value, siz
 	w->scratch->envp[w->n++] = at;
 }
 
-/* The preload list without us. */
-static void add_preload_without_us(struct writer *w, const char *list)
+/* The preload list without us. False: too long for us; then it stays as it is, since others are in it. */
+static bool add_preload_without_us(struct writer *w, const char *list)
 {
 	char kept[1024];
 	size_t n = 0;
@@ -54,7 +54,9 @@ static void add_preload_without_us(struct writer *w, const char *list)
 	while (*list) {
 		size_t len = strcspn(list, " :");
 
-		if (len > 0 && !self_is_path(list, len) && n + len + 1 < sizeof(kept)) {
+		if (len > 0 && !self_is_path(list, len)) {
+			if (n + len + 1 >= sizeof(kept))
+				return false;
 			memcpy(kept + n, list, len);
 			n += len;
 			kept[n++] = ':';
@@ -63,6 +65,7 @@ static void add_preload_without_us(struct writer *w, const char *list)
 	}
 	if (n > 0)
 		add_entry(w, "LD_PRELOAD", kept, n - 1);
+	return true;
 }
 
 static void add_context(struct writer *w, const struct context *c)
@@ -102,17 +105,15 @@ static char *const *rebuild(char *const *envp, struct exec_scratch *scratch, con
 			continue;
 		if (names(*envp, "LD_PRELOAD")) {
 			has_preload = true;
-			if (drop_preload) {
-				add_preload_without_us(&w, strchr(*envp, '=') + 1);
+			if (drop_preload && add_preload_without_us(&w, strchr(*envp, '=') + 1))
 				continue;
-			}
 		}
 		scratch->envp[w.n++] = *envp;
 	}
-	if (current)
-		add_context(&w, current);
 	if (!has_preload && config_is(config.follow, "all") && *self_path())
 		add_entry(&w, "LD_PRELOAD", self_path(), strlen(self_path()));
+	if (current)
+		add_context(&w, current);
 	scratch->envp[w.n] = NULL;
 	return scratch->envp;
 }

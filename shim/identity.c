@@ -106,7 +106,8 @@ void engine_identity_changing(enum identity_change change)
 		break;
 	case IDENTITY_SANDBOX:
 	case IDENTITY_SANDBOX_ALL:
-		OBSERVE(close_sandbox(change == IDENTITY_SANDBOX_ALL));
+	case IDENTITY_STRICT:
+		OBSERVE(close_sandbox(change != IDENTITY_SANDBOX));
 		break;
 	case IDENTITY_LANDLOCK:
 		if (output_exports_here())
@@ -126,6 +127,8 @@ static void leave_foreign_segment(void)
 
 void engine_identity_changed(enum identity_change change)
 {
-	if (change == IDENTITY_USER && !process_is_sandboxed())
+	if (change == IDENTITY_STRICT)
+		atomic_store(&guard_enabled, false);
+	else if (change == IDENTITY_USER && !process_is_sandboxed())
 		OBSERVE(leave_foreign_segment());
 }

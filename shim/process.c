@@ -153,7 +153,8 @@ void engine_exiting(void)
 	guard_depth = 1; /* nothing that happens from here on is the program's work */
 	if (exchange_high_water() > 0)
 		conn_end_all(clock_monotonic_ns());
-	watcher_stop();
+	if (!process_is_sandboxed())
+		watcher_stop();
 	if (!output_is_ready())
 		return;
 	stats_settle();

@@ -124,11 +124,36 @@ static void quiet_clone(void)
 	exit(7);
 }
 
+static int told[2];
+
+/* Its parent is gone at once, and the child has no terminal; whoever waits reads of its end. */
+static void as_daemon(void)
+{
+	exchange();
+	if (daemon(1, 1) != 0)
+		_exit(96);
+	exchange();
+	(void)!write(told[1], "daemon\n", 7);
+	_exit(0);
+}
+
+static void listen_to_daemon(void)
+{
+	char text[16];
+	ssize_t n;
+
+	close(told[1]);
+	while ((n = read(told[0], text, sizeof(text))) > 0)
+		(void)!write(1, text, (size_t)n);
+}
+
 int main(void)
 {
 	void (*const ends[])(void) = { alone,	 last_of_two,	       forked_by_another_thread,
-				       by_number,  quiet_fork, quiet_fork_by_number,	 quiet_clone };
+				       by_number,  quiet_fork, quiet_fork_by_number,	 quiet_clone,	as_daemon };
 
+	if (pipe(told) != 0)
+		return 1;
 	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
 		pid_t pid = fork();
 
@@ -138,5 +163,6 @@ int main(void)
 		}
 		wait_child(pid);
 	}
+	listen_to_daemon();
 	return 0;
 }

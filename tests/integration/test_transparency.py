@@ -4,6 +4,45 @@
 INTERSPAN_LIB is the shim (default build/libinterspan.so), INTERSPAN_APPS the directory of the built programs. The inert
 double of the engine understands INTERSPAN_DOUBLE=watch; the product ignores it.
 """
+# What can go wrong when a library is preloaded into other people's programs, and the test that would tell. Programs without a
+# file are of tests/apps, run by this file; test_NAME.c is of tests/unit, other test_NAME.py of tests/integration.
+#
+#  1 calls before our constructor             early_calls, early_allocator; test_hooks.c: an_early_call_resolves_on_the_way
+#  2 look-up that allocates                   early_allocator, lookups; test_real.c
+#  3 re-entrancy                              signal_storm; test_engine_threads.c; test_helper.c
+#  4 symbol versions                          conditions; test_real.c; make check-symbols (the version nodes)
+#  5 variadic functions                       variadics; test_hooks_process.c: exec_takes_the_changed_environment
+#  6 aliases and _chk twins                   transfers_fortified; test_hooks.c: other_names_of_a_function_are_hooked_too,
+#                                             a_read_of_any_form_is_told; tests/scripts/test_project.py (numbers)
+#  7 errno                                    errno_probes; every CALL() of test_hooks*.c
+#  8 cancellation, longjmp, exceptions        cancellation, exceptions; last_thread (pthread_exit of the first thread)
+#  9 vfork, posix_spawn, CLONE_VM             spawning; small_stacks (vfork on a small stack)
+# 10 fork beside threads, fork behind libc    last_thread; test_exchanges.c: the_child_answers and its neighbours; test_helper.c;
+#                                             test_apps.py: test_fork_and_exit_with_open_requests
+# 11 daemon(), double fork                    last_thread
+# 12 exec and its environment                 spawning; test_environment.c; test_hooks_process.c; below: children keep the
+#                                             preload, many variables reach the child
+# 13 close everything, descriptors 0 to 2     close_everything; below: standard streams closed; test_export.py: the helper takes
+#                                             no descriptor from the program
+# 14 chroot, namespaces, users                identity; test_robustness.py: Debian's haproxy.cfg, nginx's workers, first process
+#                                             of a namespace; test_export.py: a chroot does no harm
+# 15 seccomp, landlock, strict mode           identity; test_robustness.py: seccomp after listen
+# 16 static TLS                               below: under an auditor; small_stacks; make check-symbols (1,024 bytes at most)
+# 17 signals                                  signal_storm; test_helper.c (the helper's mask)
+# 18 small stacks                             small_stacks
+# 19 allocators                               early_allocator; nothing of ours calls malloc on the program's threads
+# 20 sanitizers                               transfers_asan, below
+# 21 symbols that leak                        make check-symbols
+# 22 two copies                               below: under two copies
+# 23 glibc versions, musl                     make check-symbols (GLIBC_2.28); tests/scripts/test_launcher.py, test_doctor.py
+# 24 RTLD_NEXT, RUNPATH, plug-ins             loading, lookups; test_real.c; below: another preload keeps its place
+# 25 exit                                     endings, last_thread; test_robustness.py: collectors; test_export.py: exit under TLS
+# 26 locale, environment                      settings are read once (test_config.c); the helper has a locale of its own
+# 27 descriptors reused, closed meanwhile     many_descriptors; test_fdtable.c; test_engine_threads.c; test_exchanges.c: a bound
+#                                             socket is no connection
+# 28 messages                                 test_log.c; every comparison here: nothing on the program's stderr
+# 29 other languages' runtimes                exceptions; test_servers.py: Python's http.server
+# 30 wake-ups                                 test_export.py: an idle program is left alone; below: same system calls
 import os
 import re
 import shutil
@@ -66,6 +105,13 @@ def test_same_when_bound_at_once(program):
     compare([app(program)], LD_BIND_NOW="1")
 
 
+@pytest.mark.parametrize("program", ["close_everything", "transfers", "last_thread"])
+def test_same_with_standard_streams_closed(program):
+    """The numbers 0 and 2 are the program's to take, not ours."""
+    status, out, _ = compare(["sh", "-c", 'exec 0<&- 2>&-; exec "$0"', app(program)], INTERSPAN_DOUBLE="watch")
+    assert status == 0 and out
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_same_under_two_copies(program, tmp_path):
     copy = str(tmp_path / "libsecond.so")
@@ -121,6 +167,28 @@ def system_calls(program, preload):
     calls = re.findall(r"^(?:\[pid +\d+\] )?(\w+)\(", done.stderr.decode(errors="replace"), re.M)
     # Before main the loader opens, reads and closes one object more: start at the program's first socket.
     return calls[calls.index("socket"):] if "socket" in calls else calls
+
+
+def follow(policy, before, *options):
+    """LD_PRELOAD as the shell sees it that env starts."""
+    argv = ["env", *options, "sh", "-c", "echo \"$LD_PRELOAD\""]
+    return run(argv, environment(before, INTERSPAN_FOLLOW=policy))[1].strip()
+
+
+if "inert" not in LIB:
+    def test_children_keep_the_preload_as_the_operator_says():
+        """auto: what the program makes of its environment; none: everything but us; all: us, too."""
+        other = app("libpreloaded.so")
+        assert follow("auto", f"{LIB}:{other}") == f"{LIB}:{other}"
+        assert follow("auto", LIB, "-u", "LD_PRELOAD") == ""
+        assert follow("none", f"{LIB}:{other}") == other
+        assert follow("none", LIB) == ""
+        assert follow("all", LIB, "-u", "LD_PRELOAD") == LIB
+        assert follow("all", LIB, f"LD_PRELOAD={other}") == other  # its own list is its own
+
+    def test_a_list_too_long_to_be_taken_apart_stays(tmp_path):
+        others = ":".join([app("libpreloaded.so")] * 60)
+        assert follow("none", f"{LIB}:{others}") == f"{LIB}:{others}"
 
 
 if "inert" in LIB:  # the engine makes its segment where a program listens; hooks alone make no system call

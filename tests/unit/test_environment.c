@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a child gets in its environment: the context that is current, and nothing where none is. */
+#include <stdio.h>
+
+#include "shim/engine.h"
+#include "tests/unit/engine_fixture.h"
+#include "tests/unit/engine_hooks.h"
+#include "tests/unit/rules_fixture.h"
+
+static int up(void **state)
+{
+	(void)state;
+	engine_up(NULL);
+	return 0;
+}
+
+static char *given[] = {"A=1", "TRACEPARENT=stale", "BAGGAGE=stale=1", "B=2", NULL};
+
+static const char *value_of(char *const *envp, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (; *envp; envp++)
+		if (strncmp(*envp, name, len) == 0 && (*envp)[len] == '=')
+			return *envp + len + 1;
+	return NULL;
+}
+
+static size_t entries(char *const *envp)
+{
+	size_t n = 0;
+
+	while (envp[n])
+		n++;
+	return n;
+}
+
+static void nothing_changes_where_no_context_is_current(void **state)
+{
+	(void)state;
+	assert_ptr_equal(engine_exec_environment("/p", given, NULL), given);
+}
+
+static void a_child_made_for_a_request_gets_its_context(void **state)
+{
+	struct link a = hook_accept();
+	char *room[16], expected[64];
+	struct exec_scratch scratch = {.envp = room, .envp_max = 16};
+	char *const *envp;
+
+	(void)state;
+	serve_begin(&a, "GET / HTTP/1.1\r\nHost: h\r\nbaggage: k=v\r\ntracestate: x=y\r\n"
+			"traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n\r\n");
+	assert_null(engine_exec_environment("/p", given, NULL)); /* room is needed */
+	envp = engine_exec_environment("/p", given, &scratch);
+	assert_ptr_equal(envp, room);
+	assert_string_equal(value_of(envp, "A"), "1");
+	assert_string_equal(value_of(envp, "B"), "2");
+	assert_string_equal(value_of(envp, "TRACESTATE"), "x=y");
+	assert_string_equal(value_of(envp, "BAGGAGE"), "k=v");
+	assert_int_equal(entries(envp), 5);
+	serve_end(&a);
+
+	const struct record *r = span_nth(SPAN_SERVER, 0);
+
+	snprintf(expected, sizeof(expected), "00-4bf92f3577b34da6a3ce929d0e0e4736-%02x%02x", r->span_id[0], r->span_id[1]);
+	assert_memory_equal(value_of(envp, "TRACEPARENT"), expected, strlen(expected));
+	/* The program's own array is as it was. */
+	assert_string_equal(given[1], "TRACEPARENT=stale");
+	link_close(&a);
+}
+
+static void what_does_not_fit_is_left_alone(void **state)
+{
+	struct link a = hook_accept();
+	char *room[8];
+	struct exec_scratch scratch = {.envp = room, .envp_max = 8};
+
+	(void)state;
+	serve_begin(&a, REQUEST);
+	assert_ptr_equal(engine_exec_environment("/p", given, &scratch), given);
+	serve_end(&a);
+	link_close(&a);
+}
+
+static void an_empty_environment_is_one(void **state)
+{
+	char *none[] = {NULL};
+
+	(void)state;
+	assert_ptr_equal(engine_exec_environment("/p", none, NULL), none);
+}
+
+#define TEST(test, up) cmocka_unit_test_setup_teardown(test, up, rules_balanced)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(nothing_changes_where_no_context_is_current, up),
+		TEST(a_child_made_for_a_request_gets_its_context, up),
+		TEST(what_does_not_fit_is_left_alone, up),
+		TEST(an_empty_environment_is_one, up),
+	};
+
+	return ENGINE_RUN_EACH(tests);
+}
