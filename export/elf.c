@@ -146,7 +146,8 @@ static struct elf *read_elf(int fd)
 	Elf64_Ehdr header;
 	struct stat st;
 
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || !read_at(fd, 0, &header, sizeof(header)) || !is_ours(&header))
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || !read_at(fd, 0, &header, sizeof(header)) ||
+	    !is_ours(&header))
 		return NULL;
 	elf = calloc(1, sizeof(*elf));
 	if (!elf)
@@ -207,7 +208,8 @@ static bool covers(const Elf64_Sym *symbol, uint64_t address)
 {
 	unsigned type = ELF64_ST_TYPE(symbol->st_info);
 
-	return (type == STT_FUNC || type == STT_GNU_IFUNC) && symbol->st_shndx != SHN_UNDEF && symbol->st_value <= address &&
+	return (type == STT_FUNC || type == STT_GNU_IFUNC) && symbol->st_shndx != SHN_UNDEF &&
+	       symbol->st_value <= address &&
 	       (symbol->st_size == 0 || address - symbol->st_value < symbol->st_size);
 }
 

@@ -5,7 +5,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The functions of one ELF file (64 bit, this machine's byte order). Every number in it is checked. Context: one thread; allocates. */
+/*
+ * The functions of one ELF file (64 bit, this machine's byte order). Every number in it is checked. Context: one
+ * thread; allocates.
+ */
 
 #define ELF_BUILD_ID_BYTES 20
 

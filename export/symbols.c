@@ -14,12 +14,13 @@
 #include "shim/task.h"
 
 #define MAPPINGS_MAX 4096
+#define MAPPED_PATH 512 /* bytes; a file with a longer path is not looked into */
 #define NAME_MAX_SHOWN 200 /* characters of a function's name: C++ has no bound of its own */
 
 /* Executable memory, and the file that it is of. */
 struct symbols_mapping {
 	uint64_t start, end, offset;
-	char *path; /* "" where there is none; "[vdso]" and the like as they are */
+	char path[MAPPED_PATH]; /* "" where there is none; "[vdso]" and the like as they are */
 	bool named; /* in the text that is being made: its build id is there already */
 };
 
@@ -27,8 +28,6 @@ struct symbols_mapping {
 
 static void forget_mappings(struct symbols *s)
 {
-	for (size_t i = 0; i < s->n_mappings; i++)
-		free(s->mappings[i].path);
 	free(s->mappings);
 	s->mappings = NULL;
 	s->n_mappings = 0;
@@ -41,12 +40,12 @@ static bool parse_line(char *line, struct symbols_mapping *ret)
 	int path_at = 0;
 
 	line[strcspn(line, "\n")] = '\0';
-	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %*s %*s %n", &ret->start, &ret->end, perms, &ret->offset,
-		   &path_at) != 4 ||
+	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %*s %*s %n", &ret->start, &ret->end, perms,
+		   &ret->offset, &path_at) != 4 ||
 	    path_at == 0 || perms[2] != 'x')
 		return false;
-	ret->path = strdup(line + path_at);
-	return ret->path != NULL;
+	snprintf(ret->path, sizeof(ret->path), "%s", line + path_at);
+	return true;
 }
 
 static void read_mappings(struct symbols *s)
@@ -100,10 +99,10 @@ static struct symbols_mapping *find_mapping(struct symbols *s, uint64_t address)
 
 static const struct elf *file_of(struct symbols *s, const struct symbols_mapping *m)
 {
-	char path[PATH_MAX + 32];
+	char path[MAPPED_PATH + 32];
 
 	/* One that was replaced ends in " (deleted)", and is not to be found. */
-	if (m->path[0] != '/')
+	if (m->path[0] != '/' || strlen(m->path) == MAPPED_PATH - 1)
 		return NULL;
 	if (s->pid == (uint32_t)getpid())
 		snprintf(path, sizeof(path), "%s", m->path);

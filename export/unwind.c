@@ -54,7 +54,8 @@ static enum likeness judge_frame(uint64_t at, uint64_t function)
 	uint64_t words[2], target;
 	struct code code;
 
-	if (!memory_read(at, words, sizeof(words)) || !code_find(words[1], &code) || !code_is_after_call(words[1], &target))
+	if (!memory_read(at, words, sizeof(words)) || !code_find(words[1], &code) ||
+	    !code_is_after_call(words[1], &target))
 		return NO_FRAME;
 	if (target != 0 && target == function)
 		return SURE_FRAME;
@@ -141,8 +142,8 @@ static int find_proc_info(unw_addr_space_t as, unw_word_t ip, unw_proc_info_t *i
 	unw_dyn_info_t table = {.format = UNW_INFO_FORMAT_REMOTE_TABLE};
 
 	/* The encodings that every linker makes: offsets of four bytes, from here and from the header. */
-	if (!code_find(ip, &code) || code.frame_header == 0 || !memory_read(code.frame_header, &header, sizeof(header)) ||
-	    header.version != 1 || header.frame_encoding != 0x1b || header.count_encoding != 0x03 ||
+	if (!code_find(ip, &code) || code.frame_header == 0 ||
+	    !memory_read(code.frame_header, &header, sizeof(header)) || header.version != 1 || header.frame_encoding != 0x1b || header.count_encoding != 0x03 ||
 	    header.table_encoding != 0x3b)
 		return -UNW_ENOINFO;
 	table.start_ip = code.start;
@@ -227,7 +228,8 @@ static bool note_frame(struct walk *w, unw_cursor_t *cursor, uint64_t *ret_ip)
 	unw_word_t ip, sp;
 	struct code code;
 
-	if (unw_get_reg(cursor, UNW_REG_IP, &ip) != 0 || unw_get_reg(cursor, UNW_REG_SP, &sp) != 0 || !code_find(ip, &code))
+	if (unw_get_reg(cursor, UNW_REG_IP, &ip) != 0 || unw_get_reg(cursor, UNW_REG_SP, &sp) != 0 ||
+	    !code_find(ip, &code))
 		return false;
 	w->frame_sp = sp;
 	w->function = unw_get_proc_info(cursor, &info) == 0 ? info.start_ip : 0;
@@ -317,6 +319,7 @@ bool interspan_unwind_thread(uint32_t tid, struct unwind_stack *ret)
 {
 	bool found = false;
 
+	code_begin();
 	for (unsigned i = 0; i < TRIES && !found; i++) {
 		ret->n = ret->text_len = 0;
 		found = walk_blocked(tid, ret) || walk_running(tid, ret);

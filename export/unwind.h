@@ -10,20 +10,20 @@
 /*
  * libinterspan-unwind.so: the stacks of threads that do not know of it.
  *
- * A signal whose handler unwinds is how this is usually done. It is not how it is done here, because a program can tell: a call that
- * the signal interrupts returns EINTR or is cut short (nanosleep, poll and epoll_wait whatever SA_RESTART says), a signal that the
- * program blocks, waits for or resets does other things than ours, and its default action ends the process. So the
- * thread is read from outside, from a thread of ours in the same process:
+ * A signal whose handler unwinds is how this is usually done. It is not how it is done here, because a program can
+ * tell: a call that the signal interrupts returns EINTR or is cut short (nanosleep, poll and epoll_wait whatever
+ * SA_RESTART says), a signal that the program blocks, waits for or resets does other things than ours, and its
+ * default action ends the process. So the thread is read from outside, from a thread of ours in the same process:
  *
- *   blocked in the kernel    /proc/self/task/TID/syscall says where its stack pointer and its program counter are, and the rest is memory.
- *   (sleep, lock, I/O)       Its other registers are not known. Where unwinding needs the frame pointer, and no function on the
- *                            way has saved it, the frame is looked for on the stack: a saved frame pointer beside a return
- *                            address behind a call of the very function.
- *   running                  perf_event_open() lets the kernel copy registers and stack at a clock tick. Where it is not allowed
- *                            (kernel.perf_event_paranoid above 2, many containers) there is no stack.
+ * - Blocked in the kernel (a sleep, a lock, I/O): /proc/self/task/TID/syscall says where its stack pointer and its
+ *   program counter are, and the rest is memory. Its other registers are not known. Where unwinding needs the frame
+ *   pointer, and no function on the way has saved it, the frame is looked for on the stack: a saved frame pointer beside
+ *   a return address behind a call of the very function.
+ * - Running: perf_event_open() lets the kernel copy registers and stack at a clock tick. Where it is not allowed
+ *   (kernel.perf_event_paranoid above 2, many containers) there is no stack.
  *
- * Memory is read by process_vm_readv(), which fails where a load would fault: what is read may be in motion. Code without
- * unwind tables (compiled at run time) ends the stack.
+ * Memory is read by process_vm_readv(), which fails where a load would fault: what is read may be in motion. Code
+ * without unwind tables (compiled at run time) ends the stack.
  */
 
 /* ---- memory ---- */
@@ -49,6 +49,8 @@ struct code {
 	uint64_t start, end;   /* executable memory of one object */
 	uint64_t frame_header; /* .eh_frame_hdr; 0: none */
 };
+/* Look what is loaded now. */
+void code_begin(void);
 /* The object that address lies in. */
 bool code_find(uint64_t address, struct code *ret);
 /* Does a call end at address? *ret_target: of a direct one, else 0. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The calling thread's own stack, on a thread of the program's: by the unwinder of the compiler's run time, which finds its tables without a
- * lock (since glibc 2.35), and allocates and opens nothing; libunwind makes a pipe to try addresses with.
+ * The calling thread's own stack, on a thread of the program's: by the unwinder of the compiler's run time, which
+ * finds its tables without a lock (since glibc 2.35), and allocates and opens nothing; libunwind makes a pipe to try
+ * addresses with.
  */
 #include <unwind.h>
 

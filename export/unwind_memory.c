@@ -8,6 +8,7 @@
 
 #define PAGE 4096u
 #define PAGES 32u
+#define CODES 1024u /* objects: the rest is taken for data */
 
 /* One caller at a time: the watcher. */
 static struct {
@@ -77,41 +78,51 @@ bool memory_read(uint64_t address, void *to, size_t len)
 
 /* ---- code ---- */
 
-struct search {
-	uint64_t address;
-	struct code *found;
-	bool done;
-};
+/*
+ * Taken once for each stack: asking the loader takes its lock, and a fork in that moment leaves it locked in the
+ * child. Nothing of an object is read here but its headers, which it cannot lose meanwhile.
+ */
+static struct {
+	struct code list[CODES];
+	unsigned n;
+} codes;
 
-/* Nothing of the object is read here but its headers, which it cannot lose while the loader's lock is held. */
-static int look(struct dl_phdr_info *info, size_t size, void *arg)
+static int note_object(struct dl_phdr_info *info, size_t size, void *unused)
 {
-	struct search *s = arg;
 	uint64_t frame_header = 0;
+	unsigned first = codes.n;
 
 	(void)size;
+	(void)unused;
 	for (int i = 0; i < info->dlpi_phnum; i++) {
 		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
 		uint64_t start = info->dlpi_addr + p->p_vaddr;
 
 		if (p->p_type == PT_GNU_EH_FRAME)
 			frame_header = start;
-		if (p->p_type != PT_LOAD || !(p->p_flags & PF_X) || s->address < start || s->address - start >= p->p_memsz)
-			continue;
-		*s->found = (struct code){.start = start, .end = start + p->p_memsz};
-		s->done = true;
+		if (p->p_type == PT_LOAD && (p->p_flags & PF_X) && codes.n < CODES)
+			codes.list[codes.n++] = (struct code){.start = start, .end = start + p->p_memsz};
 	}
-	if (s->done)
-		s->found->frame_header = frame_header;
-	return s->done;
+	for (unsigned i = first; i < codes.n; i++)
+		codes.list[i].frame_header = frame_header;
+	return codes.n == CODES;
+}
+
+void code_begin(void)
+{
+	codes.n = 0;
+	(void)dl_iterate_phdr(note_object, NULL);
 }
 
 bool code_find(uint64_t address, struct code *ret)
 {
-	struct search s = {.address = address, .found = ret};
-
-	(void)dl_iterate_phdr(look, &s);
-	return s.done;
+	for (unsigned i = 0; i < codes.n; i++) {
+		if (address < codes.list[i].start || address >= codes.list[i].end)
+			continue;
+		*ret = codes.list[i];
+		return true;
+	}
+	return false;
 }
 
 bool code_is_after_call(uint64_t address, uint64_t *ret_target)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The Python frames of a thread, where the program is (or holds) a CPython of a version whose structures are known here. They
- * are read as the stack is, from outside, without the interpreter's lock: nothing is called, nothing counted, and what is not there
- * any more is an error and no fault. What it reads holds still in a thread that is blocked: its frames are its own, and keep
- * alive the code objects that they run, and those their names. For one that runs, the reader is asked twice, and must say the same.
+ * The Python frames of a thread, where the program is (or holds) a CPython of a version whose structures are known
+ * here. They are read as the stack is, from outside, without the interpreter's lock: nothing is called, nothing
+ * counted, and what is not there any more is an error and no fault. What it reads holds still in a thread that is
+ * blocked: its frames are its own, and keep alive the code objects that they run, and those their names. For one that
+ * runs, the reader is asked twice, and must say the same.
  */
 #include <dlfcn.h>
 #include <stdio.h>
@@ -36,7 +37,8 @@ static const struct layout layouts[] = {
 };
 
 /* The same in all of them. */
-enum { CODE_FILE = 112, CODE_QUALIFIED_NAME = 128, CODE_LINES = 136, OBJECT_SIZE = 16, TEXT_STATE = 32, BYTES_START = 32 };
+enum { CODE_FILE = 112, CODE_QUALIFIED_NAME = 128, CODE_LINES = 136 };
+enum { OBJECT_SIZE = 16, TEXT_STATE = 32, BYTES_START = 32 };
 
 static uint64_t runtime; /* _PyRuntime */
 static const struct layout *layout;
@@ -144,7 +146,9 @@ static int64_t find_line(uint64_t code, int64_t unit)
 
 /* ---- frames ---- */
 
-/* One more line, before those that are there: the outermost is written last and stands first. False: it does not fit. */
+/*
+ * One more line, before those that are there: the outermost is written last and stands first. False: it does not fit.
+ */
 static bool prepend(char *text, size_t *start, const char *line, size_t len)
 {
 	if (len > *start)
@@ -163,7 +167,8 @@ static bool add_frame(uint64_t frame, uint64_t code, char *text, size_t *start)
 
 	read_text(word_at(code, CODE_FILE), file);
 	read_text(word_at(code, CODE_QUALIFIED_NAME), name);
-	n = snprintf(line, sizeof(line), "File \"%s\", line %lld, in %s\n", file, (long long)find_line(code, unit), name);
+	n = snprintf(line, sizeof(line), "File \"%s\", line %lld, in %s\n", file,
+		     (long long)find_line(code, unit), name);
 	return n > 0 && prepend(text, start, line, (size_t)n);
 }
 

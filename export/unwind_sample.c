@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A thread that runs: the kernel takes its registers and the top of its stack at a tick of the clock of its own time. */
+/*
+ * A thread that runs: the kernel takes its registers and the top of its stack at a tick of the clock of its own time.
+ */
 #include <linux/perf_event.h>
 #include <poll.h>
 #include <string.h>
@@ -18,7 +20,8 @@
 /* linux/asm/perf_regs.h: numbers of the registers, in the order in which they come. */
 enum { REG_BX = 1, REG_BP = 6, REG_SP = 7, REG_IP = 8, REG_R12 = 20, REG_R13, REG_R14, REG_R15 };
 #define BIT(n) (1ull << (n))
-#define REGISTERS (BIT(REG_BX) | BIT(REG_BP) | BIT(REG_SP) | BIT(REG_IP) | BIT(REG_R12) | BIT(REG_R13) | BIT(REG_R14) | BIT(REG_R15))
+#define REGISTERS                                                                                                      \
+	(BIT(REG_BX) | BIT(REG_BP) | BIT(REG_SP) | BIT(REG_IP) | BIT(REG_R12) | BIT(REG_R13) | BIT(REG_R14) | BIT(REG_R15))
 
 static int open_sampler(uint32_t tid)
 {
@@ -49,7 +52,8 @@ static void from_ring(const uint8_t *ring, uint64_t at, void *to, size_t len)
 }
 
 /* What a sample holds: abi, registers, length of the stack, the stack, and how much of it was there. */
-static bool read_sample(const uint8_t *ring, uint64_t at, size_t len, struct registers *ret, uint8_t *stack, size_t *ret_len)
+static bool read_sample(const uint8_t *ring, uint64_t at, size_t len, struct registers *ret, uint8_t *stack,
+			size_t *ret_len)
 {
 	struct {
 		uint64_t abi, bx, bp, sp, ip, r12, r13, r14, r15, stack_len;
@@ -71,7 +75,8 @@ static bool read_sample(const uint8_t *ring, uint64_t at, size_t len, struct reg
 	return true;
 }
 
-static bool first_sample(const struct perf_event_mmap_page *page, struct registers *ret, uint8_t *stack, size_t *ret_len)
+static bool first_sample(const struct perf_event_mmap_page *page, struct registers *ret, uint8_t *stack,
+			 size_t *ret_len)
 {
 	const uint8_t *ring = (const uint8_t *)page + PAGE;
 	uint64_t head = __atomic_load_n(&page->data_head, __ATOMIC_ACQUIRE), at = 0;

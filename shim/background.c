@@ -108,8 +108,8 @@ bool background_enter(bool keep_stdout, bool keep_stderr)
 }
 
 /*
- * These have a version above GLIBC_2.28 as their default. The mask is set through libc, which leaves out the signals by which it
- * makes setuid() reach every thread.
+ * These have a version above GLIBC_2.28 as their default. The mask is set through libc, which leaves out the signals
+ * by which it makes setuid() reach every thread.
  */
 int background_create(void *(*main)(void *), size_t stack_bytes)
 {

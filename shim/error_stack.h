@@ -4,8 +4,9 @@
 struct exchange;
 
 /*
- * INTERSPAN_ERROR_STACKTRACE: the attribute code.stacktrace on spans that end in ERROR, where the program's thread was when that
- * became known. It is the one thing of the plug-ins that runs on the program's threads, and only for who asked for it.
+ * INTERSPAN_ERROR_STACKTRACE: the attribute code.stacktrace on spans that end in ERROR, where the program's thread
+ * was when that became known. It is the one thing of the plug-ins that runs on the program's threads, and only for
+ * who asked for it.
  */
 
 /* In the constructor: with the setting on, load the plug-in, since a hook may not. */

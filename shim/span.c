@@ -142,7 +142,8 @@ static void event_stack(struct event_room *room, const struct unwind_stack *s)
 	if (has_text && event_may_add(room))
 		record_add_string(room->b, ATTR_CODE_STACKTRACE, s->text, s->text_len);
 	if (s->n > 0 && event_may_add(room))
-		record_add_stack(room->b, has_text ? ATTR_INTERSPAN_STACKTRACE_NATIVE : ATTR_CODE_STACKTRACE, s->addresses, s->n);
+		record_add_stack(room->b, has_text ? ATTR_INTERSPAN_STACKTRACE_NATIVE : ATTR_CODE_STACKTRACE,
+				 s->addresses, s->n);
 }
 
 static void event_attributes(struct event_room *room, const struct event_facts *event)
@@ -189,6 +190,8 @@ void span_event(struct exchange *e, const struct event_facts *event)
 	}
 	e->n_events++;
 	at = record_room(&e->record, ITEM_EVENT, 0, sizeof(event->ns) + name_len);
+	if (!at)
+		return;
 	memcpy(at, &event->ns, sizeof(event->ns));
 	memcpy(at + sizeof(event->ns), event->name, name_len);
 	event_attributes(&room, event);

@@ -166,7 +166,8 @@ static inline bool sys_read_memory(const void *from, void *to, size_t len)
 		size_t len;
 	} local = {to, len}, remote = {from, len};
 
-	return sys_call6(SYS_process_vm_readv, sys_call3(SYS_getpid, 0, 0, 0), (long)&local, 1, (long)&remote, 1, 0) == (long)len;
+	return sys_call6(SYS_process_vm_readv, sys_call3(SYS_getpid, 0, 0, 0), (long)&local, 1, (long)&remote, 1, 0) ==
+	       (long)len;
 }
 
 static inline int sys_getpid(void)

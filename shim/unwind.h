@@ -5,8 +5,9 @@
 #include <stdint.h>
 
 /*
- * The entry points of libinterspan-unwind.so (export/unwind*.c), which the shim opens privately, as it does libinterspan-export.so:
- * libunwind's names would otherwise take the place of those by which C++ throws. version must be INTERSPAN_VERSION, or it is not used.
+ * The entry points of libinterspan-unwind.so (export/unwind*.c), which the shim opens privately, as it does
+ * libinterspan-export.so: libunwind's names would otherwise take the place of those by which C++ throws. version must
+ * be INTERSPAN_VERSION, or it is not used.
  */
 typedef const char *unwind_version_fn(void);
 
@@ -21,8 +22,8 @@ struct unwind_stack {
 };
 
 /*
- * The stack of another thread of this process; it is neither stopped nor interrupted, and cannot tell. False: none can be had.
- * Context: a thread of ours with a descriptor table of its own; one at a time; may allocate and block.
+ * The stack of another thread of this process; it is neither stopped nor interrupted, and cannot tell. False: none
+ * can be had. Context: a thread of ours with a descriptor table of its own; one at a time; may allocate and block.
  */
 typedef bool unwind_thread_fn(uint32_t tid, struct unwind_stack *ret);
 /* The stack of the calling thread, its caller first. Async-signal-safe once it has been called; some 2 KiB of stack. */

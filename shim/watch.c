@@ -74,7 +74,8 @@ void watch_after_fork(struct thread *t)
 /* Was the connection there when this thread's wait returned? Then it is one of those that it waited for. */
 static bool serves_many(const struct thread *t, const struct conn *c)
 {
-	return t->loop != 0 && loop_at(t->loop)->many && (c->opened_loop != t->loop || c->opened_window != t->window.seq);
+	return t->loop != 0 && loop_at(t->loop)->many &&
+	       (c->opened_loop != t->loop || c->opened_window != t->window.seq);
 }
 
 /* ---- a stall is over ---- */
@@ -150,9 +151,11 @@ static void tell(struct exchange *e, const struct stall *s, uint32_t tid, uint64
 
 static void tell_all(struct exchange *e, const struct watch *w)
 {
+	uint32_t tid = atomic_load_explicit(&w->tid, memory_order_relaxed);
+
 	for (unsigned i = 0; i < w->n_stalls; i++)
 		if (e->start_ns < w->stalls[i].until_ns)
-			tell(e, &w->stalls[i], atomic_load_explicit(&w->tid, memory_order_relaxed), w->stalls[i].since_ns);
+			tell(e, &w->stalls[i], tid, w->stalls[i].since_ns);
 }
 
 /* Is it served by this loop, or a call made for what is? */

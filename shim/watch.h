@@ -13,17 +13,18 @@
 
 /*
  * Event loop stalls. A thread that serves many connections from one loop and stays away from its wait for longer than
- * INTERSPAN_LOOP_STALL_MS keeps all of them waiting. The request that it works on meanwhile gets the event event_loop.stall, the others
- * event_loop.blocked.
+ * INTERSPAN_LOOP_STALL_MS keeps all of them waiting. The request that it works on meanwhile gets the event
+ * event_loop.stall, the others event_loop.blocked.
  *
- * Who watches: a thread of ours (watcher.h). The loop's thread only writes, at each wait and each return from one, the word `turn` of
- * its own; it reads no clock and makes no call. The watcher looks at these words every so often; one that has not
- * changed for the limit, and is no wait, is a stall, and the watcher leaves its verdict. The thread finds it where it next
- * passes by (a wait, something read, an exchange that ends), says whose work it had, by the eliminations that give
- * parents, and adds the events itself: to what ends there at once, to all that is open when it comes back to its wait.
+ * Who watches: a thread of ours (watcher.h). The loop's thread only writes, at each wait and each return from one,
+ * the word `turn` of its own; it reads no clock and makes no call. The watcher looks at these words every so often;
+ * one that has not changed for the limit, and is no wait, is a stall, and the watcher leaves its verdict. The thread
+ * finds it where it next passes by (a wait, something read, an exchange that ends), says whose work it had, by the
+ * eliminations that give parents, and adds the events itself: to what ends there at once, to all that is open when it
+ * comes back to its wait.
  *
- * A loop is watched once it has been seen to serve many: it has read a request from a connection that it had before the wait
- * returned. Workers that take one connection at a time, and wait for the next, keep nobody waiting.
+ * A loop is watched once it has been seen to serve many: it has read a request from a connection that it had before
+ * the wait returned. Workers that take one connection at a time, and wait for the next, keep nobody waiting.
  */
 
 #define STALLS_MAX 4 /* in one window, each told from the others */
@@ -47,7 +48,7 @@ struct watch {
 	_Atomic bool has_stack;               /* after stack is whole; false before each verdict */
 	uint64_t since_ns;                    /* valid with the verdict, as is this: */
 	enum runtime_answer answer;           /* whose task it ran, where a runtime's adapter knows its tasks */
-	struct handle task_of;                /* the open exchange that the task belongs to; none: to none, or not known */
+	struct handle task_of;                /* the open exchange that the task is for; none: for none, or not known */
 	struct unwind_stack stack;
 	/* Its thread's own. */
 	bool pending;                         /* anything below is to be looked at */

@@ -221,14 +221,15 @@ void watcher_make_sure(uint64_t now_ns)
 void watcher_stop(void)
 {
 	const struct timespec nap = {0, 20000};
-	uint64_t deadline = clock_monotonic_ns() + STOP_NS;
+	uint64_t deadline;
 
-	if (atomic_load(&state) == WATCHER_RUNNING) {
-		atomic_store(&stop, 1);
-		atomic_store(&not_before_ns, deadline + RESTART_NS);
-	}
-	if (process_is_sandboxed())
+	if (atomic_load(&state) != WATCHER_RUNNING && atomic_load(&thread_id) == 0)
 		return;
+	atomic_store(&stop, 1);
+	if (process_is_sandboxed())
+		return; /* not even the clock may be read in every one */
+	deadline = clock_monotonic_ns() + STOP_NS;
+	atomic_store(&not_before_ns, deadline + RESTART_NS);
 	wake();
 	/* It may not have come to say its number yet. */
 	while (atomic_load(&state) == WATCHER_RUNNING && clock_monotonic_ns() < deadline)

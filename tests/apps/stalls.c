@@ -7,8 +7,8 @@
  *   /fail                      it is answered at once, with status 500
  *   /free and all others       it is answered at once
  *
- * --port P [--ms N]. SIGTERM ends it with status 0. Two more threads, one in
- * nanosleep and one in poll, count the times that these return too early or fail; the count is printed at the end.
+ * --port P [--ms N]. SIGTERM ends it with status 0. Two more threads, one in nanosleep and one in poll, count the
+ * times that these return too early or fail; the count is printed at the end.
  */
 #include <errno.h>
 #include <getopt.h>

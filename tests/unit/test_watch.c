@@ -347,7 +347,8 @@ static enum runtime_answer fake_current(struct thread *t, struct label *ret)
 	return RUNTIME_ABSENT;
 }
 
-static const struct runtime fake = {.name = "fake", .current = fake_current, .place = fake_place, .glimpse = fake_glimpse};
+static const struct runtime fake = {
+	.name = "fake", .current = fake_current, .place = fake_place, .glimpse = fake_glimpse};
 
 static int up_runtime(void **state)
 {
