@@ -55,20 +55,32 @@ EXPORT int thrd_create(thrd_t *thread, thrd_start_t start, void *arg)
 
 EXPORT int pthread_cond_wait(pthread_cond_t *restrict condition, pthread_mutex_t *restrict mutex)
 {
-	engine_condition_waiting();
-	return REAL(pthread_cond_wait)(condition, mutex);
+	engine_condition_waiting(condition, mutex);
+
+	int error = REAL(pthread_cond_wait)(condition, mutex);
+
+	engine_condition_waited(mutex, false);
+	return error;
 }
 
 EXPORT int pthread_cond_timedwait(pthread_cond_t *restrict condition, pthread_mutex_t *restrict mutex,
 				  const struct timespec *restrict deadline)
 {
-	engine_condition_waiting();
-	return REAL(pthread_cond_timedwait)(condition, mutex, deadline);
+	engine_condition_waiting(condition, mutex);
+
+	int error = REAL(pthread_cond_timedwait)(condition, mutex, deadline);
+
+	engine_condition_waited(mutex, error != 0);
+	return error;
 }
 
 EXPORT int pthread_cond_clockwait(pthread_cond_t *restrict condition, pthread_mutex_t *restrict mutex, clockid_t clock,
 				  const struct timespec *restrict deadline)
 {
-	engine_condition_waiting();
-	return REAL(pthread_cond_clockwait)(condition, mutex, clock, deadline);
+	engine_condition_waiting(condition, mutex);
+
+	int error = REAL(pthread_cond_clockwait)(condition, mutex, clock, deadline);
+
+	engine_condition_waited(mutex, error != 0);
+	return error;
 }

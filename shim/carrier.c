@@ -4,10 +4,22 @@
 #include "shim/conn.h"
 #include "shim/coroutine.h"
 #include "shim/exchange.h"
+#include "shim/job_queue.h"
 #include "shim/process.h"
 #include "shim/rules.h"
 #include "shim/runtime.h"
 #include "shim/thread.h"
+
+static bool job_label(struct thread *t, struct label *ret)
+{
+	struct handle job;
+	struct context c;
+
+	if (!job_queue_current(t, &job) || !exchange_context(job, &c))
+		return false;
+	*ret = label_snapshot(&c);
+	return true;
+}
 
 /* A coroutine that is switched to in the middle of a work item is no part of it. */
 static bool work_label(struct thread *t, struct label *ret)
@@ -17,7 +29,7 @@ static bool work_label(struct thread *t, struct label *ret)
 	*ret = t->work;
 	if (t->has_work && t->work_stack == here)
 		return true;
-	return coroutine_label(here, ret);
+	return here != COROUTINE_NONE ? coroutine_label(here, ret) : job_label(t, ret);
 }
 
 /* The label of what runs here; false: nothing that we know. ret_adapted: a runtime's adapter says so. */

@@ -91,7 +91,21 @@ void engine_epoll_changed(int epfd, int op, int fd, const struct epoll_event *ev
 void engine_poll_begin(const struct pollfd *fds, nfds_t n);
 void engine_select_begin(int nfds, const fd_set *readable);
 void engine_poll_end(int ready);                     /* poll, ppoll, select, pselect */
-void engine_condition_waiting(void);                 /* before pthread_cond_wait and kin */
+/* pthread_cond_wait and kin, before and after; the mutex is held. */
+void engine_condition_waiting(const void *condition, const void *mutex);
+void engine_condition_waited(const void *mutex, bool timed_out);
+/* sem_wait and kin: before the wait, and after one that took the semaphore. */
+void engine_semaphore_waiting(void);
+void engine_semaphore_taken(const void *semaphore);
+/* Before pthread_mutex_unlock, for mutexes that threads were seen waiting with, and on threads that have just taken a semaphore. */
+#define ENGINE_QUEUE_FILTER 4096
+extern _Atomic uint8_t engine_queue_filter[ENGINE_QUEUE_FILTER] __attribute__((visibility("hidden")));
+void engine_unlocking(const void *mutex);
+
+static inline unsigned engine_queue_hash(const void *mutex)
+{
+	return (unsigned)((uintptr_t)mutex >> 3) % ENGINE_QUEUE_FILTER;
+}
 
 /* ---- threads ---- */
 /*

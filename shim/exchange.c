@@ -18,7 +18,7 @@
 #define EXCHANGES 262144u /* open at once; ids hold 24 bits of slot */
 
 struct pool exchanges;
-static _Atomic uint32_t open_servers;
+static _Atomic uint32_t open_servers, queued_servers;
 static _Atomic int32_t waiting_servers, handed_servers, handed_waiting_servers;
 static _Atomic bool fan_out_seen, have_served;
 
@@ -190,6 +190,19 @@ bool exchange_have_served(void)
 	return atomic_load_explicit(&have_served, memory_order_relaxed);
 }
 
+void exchange_queued(struct handle h)
+{
+	struct exchange *e = exchange_of(h);
+
+	if (e && e->role == EXCHANGE_SERVER && !atomic_exchange_explicit(&e->queued, true, memory_order_relaxed))
+		atomic_fetch_add_explicit(&queued_servers, 1, memory_order_relaxed);
+}
+
+bool exchange_has_unqueued(void)
+{
+	return exchange_open_count() != atomic_load_explicit(&queued_servers, memory_order_relaxed);
+}
+
 uint32_t exchange_open_count(void)
 {
 	return atomic_load_explicit(&open_servers, memory_order_relaxed);
@@ -231,6 +244,8 @@ static void leave_counts(struct exchange *e)
 		atomic_fetch_sub_explicit(&handed_servers, 1, memory_order_relaxed);
 	if (e->loop)
 		atomic_fetch_sub_explicit(&loop_at(e->loop)->open, 1, memory_order_relaxed);
+	if (atomic_load_explicit(&e->queued, memory_order_relaxed))
+		atomic_fetch_sub_explicit(&queued_servers, 1, memory_order_relaxed);
 	atomic_fetch_sub_explicit(&open_servers, 1, memory_order_relaxed);
 }
 

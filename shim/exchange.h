@@ -48,6 +48,7 @@ struct exchange {
 	uint32_t next;            /* slot of the next (younger) exchange on the connection */
 	uint32_t connection;      /* slot */
 	uint32_t loop;            /* server: slot of the loop that read it; 0: none */
+	_Atomic bool queued;      /* server: it was put into a queue of jobs (job_queue.c) */
 	uint32_t coroutine;       /* server: the coroutine on whose stack its request was read; 0: none */
 	uint32_t ownership;       /* cell shared with forked children; 0: none */
 	_Atomic uint32_t under_way; /* server: client exchanges and connects for it, and EXCHANGE_HANDED */
@@ -134,6 +135,10 @@ void exchange_handed_off(struct handle h);
 uint32_t exchange_handed(struct handle except, bool waiting_too);
 /* Has this process ever received a request? */
 bool exchange_have_served(void);
+/* It was put into a queue of jobs. */
+void exchange_queued(struct handle h);
+/* Are there open ones that were not? */
+bool exchange_has_unqueued(void);
 /* Server exchanges open in this process. */
 uint32_t exchange_open_count(void);
 /*

@@ -6,6 +6,7 @@
 #include "shim/filter.h"
 #include "shim/forwarder.h"
 #include "shim/http_attributes.h"
+#include "shim/job_queue.h"
 #include "shim/process.h"
 #include "shim/propagation.h"
 #include "shim/rules.h"
@@ -105,6 +106,7 @@ struct exchange *server_request(struct conn *c, const struct http1_head *head, u
 	note_service(t, e, c);
 	watch_request(t, c, e, now_ns);
 	coroutine_asked(t, e);
+	job_queue_asked(t);
 	runtime_requested(t, c, &e->context);
 	return e;
 }
@@ -159,6 +161,7 @@ void server_response(struct conn *c, const struct http1_head *head)
 	watch_answers(thread_self(), exchange_handle(e));
 	note_crossing(e);
 	coroutine_answers(thread_self(), e);
+	job_queue_answers(thread_self(), e);
 	rules_observe_response(thread_self(), exchange_handle(e));
 	http_describe_response(e, head);
 }

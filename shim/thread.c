@@ -8,6 +8,7 @@
 #include "shim/clock.h"
 #include "shim/engine.h"
 #include "shim/exchange.h"
+#include "shim/job_queue.h"
 #include "shim/loop.h"
 #include "shim/pool.h"
 #include "shim/process.h"
@@ -330,13 +331,17 @@ void engine_thread_unstarted(struct thread_package *package)
 }
 
 /* The thread may have been handed other work: what it inherited no longer says whom it works for. */
-void engine_condition_waiting(void)
+static void condition_waiting(struct thread *t, const void *condition, const void *mutex)
 {
-	struct thread *t = thread_self();
-
-	if (!guard_is_on() || guard_depth != 0 || runtime_owns_thread())
+	if (runtime_owns_thread())
 		return;
 	t->has_inherited = false;
+	job_queue_waiting(t, (uintptr_t)condition, (uintptr_t)mutex);
 	if (!handle_is_none(t->sync) && exchange_is_open(t->sync))
 		thread_class_revoke(thread_class_of(t));
+}
+
+void engine_condition_waiting(const void *condition, const void *mutex)
+{
+	OBSERVE(condition_waiting(thread_self(), condition, mutex));
 }

@@ -53,6 +53,11 @@ struct thread {
 	struct watch *watch;     /* for stalls; NULL: this thread's loop is not watched */
 	uint32_t work_stack;     /* the coroutine in which it began */
 	uintptr_t stack_low, stack_high; /* its own stack, or a little less of it; 0: not known */
+	/* Queues of jobs: see job_queue.c. */
+	struct handle job;       /* the request whose job it was given */
+	uintptr_t semaphore_taken; /* and nothing unlocked since; 0: none */
+	uint16_t job_queue, queue_home, queue_woken;
+	bool queue_timed_out, queue_waits_in_hand;
 	/* The oracle: what the response just read belongs to, until this window's next server write. */
 	struct handle expected;
 	uint8_t expected_rule;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Programs that hand work to coroutines, threads and callbacks; integration.mk runs their tests.
 INTEGRATION_TESTS += tests/integration/test_work_items.py
+engine-test: $(addprefix $(ENGINE_B)/tests/engine_,job_queue)
 
 # Servers of coroutines: what they share, and a way of switching each.
 COROUTINE_APPS := $(addprefix $(APPS_DIR)/coroutines_,ucontext switch boost)
@@ -19,4 +20,8 @@ $(APPS_DIR)/coroutines_%: tests/apps/coroutines_%.cpp $(COROUTINE_COMMON)
 	$(call msg,CXX,$@)
 	$(Q)$(CXX) -std=c++17 -Wall -Wextra -Werror -iquote . -g $(O) -o $@ $^ -lboost_context
 
-integration-apps: $(COROUTINE_APPS)
+$(APPS_DIR)/queues: tests/apps/queues.c $(COROUTINE_COMMON)
+	$(call msg,CC,$@)
+	$(Q)$(CC) $(BASE) -pthread -o $@ $< $(filter-out %/coroutines.o,$(COROUTINE_COMMON))
+
+integration-apps: $(COROUTINE_APPS) $(APPS_DIR)/queues

@@ -153,8 +153,32 @@ void engine_poll_end(int ready)
 	(void)ready;
 }
 
-void engine_condition_waiting(void)
+_Atomic uint8_t engine_queue_filter[ENGINE_QUEUE_FILTER];
+
+void engine_condition_waited(const void *mutex, bool timed_out)
 {
+	(void)mutex;
+	(void)timed_out;
+}
+
+void engine_semaphore_waiting(void)
+{
+}
+
+void engine_semaphore_taken(const void *semaphore)
+{
+	(void)semaphore;
+}
+
+void engine_unlocking(const void *mutex)
+{
+	(void)mutex;
+}
+
+void engine_condition_waiting(const void *condition, const void *mutex)
+{
+	(void)condition;
+	(void)mutex;
 }
 
 void engine_executing(void)

@@ -183,8 +183,32 @@ void engine_poll_end(int ready)
 	record("poll end = %d\n", ready);
 }
 
-void engine_condition_waiting(void)
+_Atomic uint8_t engine_queue_filter[ENGINE_QUEUE_FILTER];
+
+void engine_condition_waited(const void *mutex, bool timed_out)
 {
+	record("condition waited%s%s\n", mutex ? "" : " without mutex", timed_out ? " in vain" : "");
+}
+
+void engine_semaphore_waiting(void)
+{
+	record("semaphore waiting\n");
+}
+
+void engine_semaphore_taken(const void *semaphore)
+{
+	record("semaphore taken%s\n", semaphore ? "" : " nowhere");
+}
+
+void engine_unlocking(const void *mutex)
+{
+	record("unlocking%s\n", mutex ? "" : " nothing");
+}
+
+void engine_condition_waiting(const void *condition, const void *mutex)
+{
+	(void)condition;
+	(void)mutex;
 	record("condition waiting\n");
 }
 

@@ -21,3 +21,21 @@ def test_coroutines(app, stamp):
     result = apps.run(app, requests=requests, INTERSPAN_STAMP=stamp)
     check(app, result, requests)
     assert result.verdict.evidence["work_item"] > requests, result.verdict.summary()
+
+
+QUEUES = [
+    apps.App(f"{kind}-{connections}", "queues", (kind, "--workers", "8", "--reuse"),
+             may_be_unknown=True, connections=connections)
+    for kind in ("fifo", "lifo", "priority", "semaphore", "gate", "pool") for connections in (2, 12, 64)
+]
+
+
+@pytest.mark.parametrize("app", QUEUES, ids=lambda a: a.name)
+def test_queues(app):
+    """Four threads read, eight work: what comes out of a queue is known where nothing else can have been in it."""
+    requests = REQUESTS // 3
+    result = apps.run(app, requests=requests, INTERSPAN_STAMP="off")
+    check(app, result, requests)
+    assert result.verdict.evidence["thread"] == 0, result.verdict.summary()
+    if app.connections == 2 and app.options[0] != "gate":
+        assert result.verdict.evidence["work_item"] > 0, result.verdict.summary()

@@ -57,7 +57,8 @@ static void conditions_are_told_before(void **state)
 	CALL(ETIMEDOUT, 0, pthread_cond_timedwait(&condition, &mutex, &zero));
 	CALL(ETIMEDOUT, 0, pthread_cond_clockwait(&condition, &mutex, CLOCK_MONOTONIC, &zero));
 	assert_ptr_equal(fake.arg[3], &zero);
-	TOLD("condition waiting\ncondition waiting\ncondition waiting\n");
+	TOLD("condition waiting\ncondition waited\ncondition waiting\ncondition waited in vain\n"
+	     "condition waiting\ncondition waited in vain\n");
 }
 
 static void *twice(void *arg)
@@ -68,6 +69,33 @@ static void *twice(void *arg)
 static int thrice(void *arg)
 {
 	return (int)(intptr_t)arg * 3;
+}
+
+/* An unlock is told where threads were seen waiting with the mutex, or after a semaphore was taken; once. */
+static void semaphores_and_the_unlocks_that_matter_are_told(void **state)
+{
+	pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+	struct timespec zero = { 0 };
+	sem_t semaphore;
+
+	(void)state;
+	FAKE(pthread_mutex_unlock), FAKE(sem_wait), FAKE(sem_trywait), FAKE(sem_timedwait), FAKE(sem_clockwait);
+	CALL(0, 0, pthread_mutex_unlock(&mutex));
+	CALL(-1, EAGAIN, sem_trywait(&semaphore));
+	CALL(0, 0, pthread_mutex_unlock(&mutex));
+	TOLD("semaphore waiting\n");
+	CALL(0, 0, sem_wait(&semaphore));
+	CALL(EPERM, 0, pthread_mutex_unlock(&mutex));
+	CALL(0, 0, pthread_mutex_unlock(&mutex));
+	TOLD("semaphore waiting\nsemaphore waiting\nsemaphore taken\nunlocking\n");
+	CALL(-1, ETIMEDOUT, sem_timedwait(&semaphore, &zero));
+	CALL(0, 0, sem_clockwait(&semaphore, CLOCK_MONOTONIC, &zero));
+	engine_queue_filter[engine_queue_hash(&mutex)]++;
+	CALL(0, 0, pthread_mutex_unlock(&mutex));
+	CALL(0, 0, pthread_mutex_unlock(&mutex));
+	engine_queue_filter[engine_queue_hash(&mutex)]--;
+	TOLD("semaphore waiting\nsemaphore waiting\nsemaphore taken\nunlocking\n"
+	     "semaphore waiting\nsemaphore waiting\nsemaphore taken\nunlocking\nunlocking\n");
 }
 
 static void does_nothing(void)
@@ -442,6 +470,7 @@ int main(void)
 		T(waits_are_framed),
 		T(polls_are_framed),
 		T(conditions_are_told_before),
+		T(semaphores_and_the_unlocks_that_matter_are_told),
 		T(a_coroutine_is_told_with_its_stack),
 		T(a_thread_runs_its_start_routine_through_the_package),
 		T(a_thread_without_package_is_untouched),
