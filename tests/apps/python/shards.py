@@ -23,11 +23,11 @@ async def nap():
 class Client:
     """One pool of connections for all requests."""
 
-    def __init__(self):
-        self.session = None
+    def __init__(self, limit=0):
+        self.session, self.limit = None, limit
 
     async def __aenter__(self):
-        self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=self.limit))
         return self
 
     async def __aexit__(self, *unused):

@@ -22,7 +22,11 @@ async def ask(key, what):
     writer.close()
 
 
+kept = set()
+
+
 async def serve(reader, writer):
+    kept.add(asyncio.current_task())  # until 3.11, nobody else does
     try:
         while True:
             _, fields = await read_head(reader)
@@ -33,6 +37,8 @@ async def serve(reader, writer):
             await writer.drain()
     except (asyncio.IncompleteReadError, ConnectionError):
         writer.close()
+    finally:
+        kept.discard(asyncio.current_task())
 
 
 async def main():
