@@ -1,6 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # CPython's asyncio and uvloop: Debian's python3 and its packages. INTERSPAN_TEST_PYTHON names another interpreter.
-python-test: all integration-apps ## unmodified asyncio services: exactness, and each row of the guide
+$(B)/tests/label_table: tests/unit/test_label_table.c hooks/runtimes/label_table.c hooks/runtimes/label_table.h
+	$(call msg,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BASE) $(ENGINE_SAN) -o $@ $(filter %.c,$^) -lcmocka -pthread
+
+python-test: all integration-apps $(B)/tests/label_table ## unmodified asyncio services: exactness, and each row of the guide
+	$(Q)$(B)/tests/label_table
 	$(Q)$(INTEGRATION_ENV) $(PYTHON) -m pytest -q tests/integration/test_python.py
 
 .PHONY: python-test

@@ -269,6 +269,101 @@ static void a_copy_made_during_a_request_is_that_requests(void **state)
 	link_close(&a);
 }
 
+static void a_copy_made_after_the_request_is_still_that_requests(void **state)
+{
+	struct link a = hook_accept();
+	struct label reference = label_reference(fake.accepted), after;
+	struct context c, again;
+
+	(void)state;
+	serve_begin(&a, REQUEST);
+	assert_int_equal(label_resolve(&reference, &c), LABEL_STATE_OPEN);
+	serve_end(&a);
+	label_derive(&reference, &after);
+	serve_begin(&a, REQUEST);
+	assert_int_equal(label_resolve(&after, &again), LABEL_STATE_OVER);
+	assert_memory_equal(c.span_id, again.span_id, 8);
+	assert_int_equal(label_resolve(&reference, &again), LABEL_STATE_OPEN);
+	serve_end(&a);
+	link_close(&a);
+}
+
+/* Servers start the task of a pipelined request from that of the one before it. */
+static void what_a_pipelined_requests_task_makes_is_unknown(void **state)
+{
+	struct link a = hook_accept();
+	struct label reference = label_reference(fake.accepted), during, derived;
+
+	(void)state;
+	serve_begin(&a, REQUEST);
+	label_derive(&reference, &during);
+	label_derive(&during, &derived);
+	assert_int_equal(derived.kind, LABEL_CONTEXT);
+	serve_begin(&a, REQUEST);
+	serve_end(&a);
+	label_derive(&during, &derived);
+	assert_int_equal(derived.kind, LABEL_UNKNOWN);
+	serve_end(&a);
+	link_close(&a);
+}
+
+static void a_reference_has_a_detached_trace_until_the_next_request(void **state)
+{
+	struct link a = hook_accept();
+	struct label reference = label_reference(fake.accepted), derived;
+	struct context trace = {.span_id = {7}, .trace_id = {8}}, c;
+
+	(void)state;
+	serve_begin(&a, REQUEST);
+	serve_end(&a);
+	label_adopt(&reference, &trace);
+	assert_int_equal(label_resolve(&reference, &c), LABEL_STATE_TRACE);
+	assert_memory_equal(c.span_id, trace.span_id, 8);
+	label_derive(&reference, &derived);
+	serve_begin(&a, REQUEST);
+	assert_int_equal(label_resolve(&reference, &c), LABEL_STATE_OPEN);
+	assert_int_equal(label_resolve(&derived, &c), LABEL_STATE_TRACE);
+	serve_end(&a);
+	assert_int_equal(label_resolve(&reference, &c), LABEL_STATE_OVER);
+	link_close(&a);
+}
+
+/* ---- bytes handed over earlier ---- */
+
+static void hand_over(struct link *l, const struct label *label)
+{
+	fd_word word;
+	struct conn *c = conn_enter(l->ours, &word);
+
+	assert_non_null(c);
+	c->handed = *label;
+	c->handed_by = &fake;
+	c->has_handed = true;
+	conn_leave(c);
+}
+
+static void what_was_handed_over_is_for_whom_it_was_then(void **state)
+{
+	struct link out = idle_connection(), a, b;
+	struct label label;
+	const struct record *r;
+
+	(void)state;
+	fake.answer = RUNTIME_LABEL;
+	a = request();
+	label = fake.task;
+	b = request(); /* whose task runs when the bytes leave */
+	hand_over(&out, &label);
+	r = call(&out, REQUEST);
+	assert_int_equal(r->evidence, EVIDENCE_RUNTIME);
+	assert_int_equal(call(&out, REQUEST)->evidence, EVIDENCE_RUNTIME); /* nothing is handed over any more */
+	hand_over(&out, &(struct label){.kind = LABEL_UNKNOWN});
+	assert_int_equal(call(&out, REQUEST)->evidence, EVIDENCE_AMBIGUOUS);
+	end_both(&a, &b);
+	assert_true(span_is_child_of(r, span_nth(SPAN_SERVER, 0)));
+	link_close(&out);
+}
+
 /* ---- rule 3 ---- */
 
 static void a_work_item_is_for_whom_it_was_made(void **state)
@@ -341,6 +436,10 @@ int main(void)
 		CARRIER_TEST(a_reference_to_several_requests_cannot_tell),
 		CARRIER_TEST(a_reference_dies_with_its_connection),
 		CARRIER_TEST(a_copy_made_during_a_request_is_that_requests),
+		CARRIER_TEST(a_copy_made_after_the_request_is_still_that_requests),
+		CARRIER_TEST(what_a_pipelined_requests_task_makes_is_unknown),
+		CARRIER_TEST(a_reference_has_a_detached_trace_until_the_next_request),
+		CARRIER_TEST(what_was_handed_over_is_for_whom_it_was_then),
 		CARRIER_TEST(a_work_item_is_for_whom_it_was_made),
 		CARRIER_TEST(nothing_open_is_nobodys),
 		CARRIER_TEST(runtimes_hear_of_reads),
