@@ -2,6 +2,7 @@
 #include "shim/loop.h"
 
 #include "shim/accepting.h"
+#include "shim/clock.h"
 #include "shim/config.h"
 #include "shim/engine.h"
 #include "shim/exchange.h"
@@ -15,6 +16,8 @@
 #define LOOPS 4096
 #define FIRST_WAITS 1024    /* a new loop is isolated until it has shown that it starts no calls, or is stamped */
 #define WITHHELD_WAITS 32   /* turns that a loop gets for its queued work before it is shown more */
+#define TICK_NS 10000000   /* how late the coarse clock may be */
+#define ROUNDING_NS 1000000 /* of timeouts */
 #define RESTLESS_TURNS 16   /* times it was not enough, after which it is not tried again */
 #define ISOLATED_WAITS 4096 /* refreshed whenever a parent is decided by elimination, or cannot be */
 
@@ -38,11 +41,18 @@ uint32_t loop_new(void)
 	uint32_t slot = pool_take(&loops);
 
 	if (slot) {
-		*loop_at(slot) = (struct loop){.isolate = is_allowed ? FIRST_WAITS : 0};
+		*loop_at(slot) = (struct loop){.isolate = is_allowed ? FIRST_WAITS : 0,
+					       .timer_from_ns = UINT64_MAX, .timer_until_ns = UINT64_MAX};
 		for (unsigned i = 0; i < LOOP_WAKERS; i++)
 			loop_at(slot)->wakers[i].fd = -1;
 	}
 	return slot;
+}
+
+static void set_timer(struct loop *loop, uint64_t from_ns, uint64_t until_ns)
+{
+	atomic_store_explicit(&loop->timer_from_ns, from_ns, memory_order_relaxed);
+	atomic_store_explicit(&loop->timer_until_ns, until_ns, memory_order_relaxed);
 }
 
 void loop_closed(uint32_t slot)
@@ -51,7 +61,7 @@ void loop_closed(uint32_t slot)
 		return;
 	/* Exchanges that were read here may still be open and count down in it: such a loop is not reused. */
 	atomic_store(&loop_at(slot)->closed, true);
-	atomic_store(&loop_at(slot)->timer_due_ns, UINT64_MAX);
+	set_timer(loop_at(slot), UINT64_MAX, UINT64_MAX);
 	if (atomic_load(&loop_at(slot)->open) == 0)
 		pool_give(&loops, slot);
 }
@@ -72,14 +82,15 @@ bool loop_is_isolated(uint32_t slot)
 	return slot && (loop_takes_one_event(slot) || !is_allowed);
 }
 
-bool loop_others_timer_is_due(uint32_t slot, uint64_t since_ns, uint64_t until_ns)
+bool loop_others_timer_is_due(uint32_t slot, uint64_t turn_ns, uint64_t now_ns)
 {
 	uint32_t last = atomic_load_explicit(&loops.used, memory_order_acquire);
 
 	for (uint32_t other = 1; other <= last; other++) {
-		uint64_t due = atomic_load_explicit(&loop_at(other)->timer_due_ns, memory_order_relaxed);
+		const struct loop *loop = loop_at(other);
 
-		if (other != slot && due >= since_ns && due <= until_ns)
+		if (other != slot && atomic_load_explicit(&loop->timer_from_ns, memory_order_relaxed) <= now_ns &&
+		    atomic_load_explicit(&loop->timer_until_ns, memory_order_relaxed) >= turn_ns)
 			return true;
 	}
 	return false;
@@ -90,13 +101,22 @@ void loop_after_fork(void)
 	uint32_t last = atomic_load_explicit(&loops.used, memory_order_relaxed);
 
 	for (uint32_t slot = 1; slot <= last; slot++)
-		atomic_store_explicit(&loop_at(slot)->timer_due_ns, UINT64_MAX, memory_order_relaxed);
+		set_timer(loop_at(slot), UINT64_MAX, UINT64_MAX);
 }
 
+/* The wait that begins is to end when the timer has fallen due, so it has by then, whatever clock the program reads. */
 static void tell_timer(uint32_t slot, const struct thread *t)
 {
-	if (slot && t->wait_timeout_ms != 0)
-		atomic_store_explicit(&loop_at(slot)->timer_due_ns, t->timer_due_ns, memory_order_relaxed);
+	uint64_t now, early = t->timer_due_ns > TIMER_EARLY_NS ? TIMER_EARLY_NS : 0;
+
+	if (!slot || t->wait_timeout_ms == 0 || !process_has_threads())
+		return;
+	now = loop_is_isolated(slot) ? clock_monotonic_ns() : clock_coarse_ns() + TICK_NS;
+	if (t->wait_timeout_ms < 0)
+		set_timer(loop_at(slot), UINT64_MAX, UINT64_MAX);
+	else
+		set_timer(loop_at(slot), t->timer_due_ns - early,
+			  now + (uint64_t)t->wait_timeout_ms * 1000000 + ROUNDING_NS);
 }
 
 void loop_revoke(uint32_t slot, enum evidence rule)

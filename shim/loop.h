@@ -25,7 +25,8 @@ struct waker {
 struct loop {
 	_Atomic int32_t open;     /* server exchanges read in this loop and still open */
 	_Atomic int32_t waiting;  /* those with a client exchange or connect of their own under way */
-	_Atomic uint64_t timer_due_ns; /* as its last wait told; 0: not known, UINT64_MAX: it has none */
+	/* When its next timer may fall due, by its clock or by ours, as its last wait told. UINT64_MAX: it has none. */
+	_Atomic uint64_t timer_from_ns, timer_until_ns;
 	_Atomic int32_t isolate;  /* waits still to be cut to one event */
 	_Atomic bool revoked[EVIDENCE_N]; /* rules that were wrong here once */
 	_Atomic uint32_t restless; /* times that withholding events did not bring it to rest */
@@ -49,10 +50,10 @@ bool loop_takes_one_event(uint32_t slot);
 /* Is it, or (where isolation is switched off) would it be? */
 bool loop_is_isolated(uint32_t slot);
 /*
- * Where threads share their timers, one loop's wait tells of what another loop may run: is a timer of any but this one due from
- * since_ns to until_ns?
+ * Where threads share their timers, one loop's wait tells of what another loop may run, if it comes first. May a timer of any but
+ * this one have fallen due by now_ns? Not one that had in turn_ns, when a turn of this loop began that is over: it has been run.
  */
-bool loop_others_timer_is_due(uint32_t slot, uint64_t since_ns, uint64_t until_ns);
+bool loop_others_timer_is_due(uint32_t slot, uint64_t turn_ns, uint64_t now_ns);
 /* In a forked child, where the others' threads do not exist. */
 void loop_after_fork(void);
 void loop_revoke(uint32_t slot, enum evidence rule);

@@ -80,9 +80,6 @@ void thread_asked(struct thread *t, struct handle who, struct handle after)
 	thread_stimulated(t, who);
 }
 
-/* Loops compute the timeout from a clock that they read when their last wait returned, cut to milliseconds; some add one. */
-#define TIMER_MARGIN_NS 2500000
-
 void thread_waits(struct thread *t, int timeout_ms)
 {
 	t->wait_timeout_ms = timeout_ms;
@@ -92,22 +89,11 @@ void thread_waits(struct thread *t, int timeout_ms)
 		t->timer_due_ns = t->returned_ns ? t->returned_ns + (uint64_t)timeout_ms * 1000000 : 0;
 }
 
-/*
- * A timer of another loop, where threads share them: whoever comes first runs it. Once this loop has made a whole turn after it was
- * due, it is over.
- */
-static bool others_timer_may_run(const struct thread *t, uint32_t loop, uint64_t now_ns)
-{
-	uint64_t since_ns = t->returned_before_ns > TIMER_MARGIN_NS ? t->returned_before_ns - TIMER_MARGIN_NS : 1;
-
-	return process_has_threads() && loop_others_timer_is_due(loop, since_ns, now_ns + TIMER_MARGIN_NS);
-}
-
 static bool timer_may_run(const struct thread *t, uint32_t loop, uint64_t now_ns)
 {
-	if (t->timer_due_ns != UINT64_MAX && now_ns + TIMER_MARGIN_NS >= t->timer_due_ns)
+	if (t->timer_due_ns != UINT64_MAX && now_ns + TIMER_EARLY_NS >= t->timer_due_ns)
 		return true;
-	return others_timer_may_run(t, loop, now_ns);
+	return process_has_threads() && loop_others_timer_is_due(loop, t->returned_before_ns, now_ns);
 }
 
 bool thread_timer_may_run(const struct thread *t)

@@ -13,6 +13,8 @@
  */
 
 #define WINDOW_MAX 4
+/* Loops compute their timeouts from a clock that they read when their last wait returned, cut to milliseconds; some add one. */
+#define TIMER_EARLY_NS 2500000
 
 /*
  * The stimuli of the window: the distinct server exchanges that this thread was given something for since its last
