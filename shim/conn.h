@@ -65,6 +65,7 @@ struct conn {
 	uint32_t opener_started;   /* its clients_elsewhere at that time */
 	uint32_t opened_window;    /* window.seq and loop of the thread that opened or accepted it */
 	uint32_t opened_loop;
+	bool opened_after_request; /* one was handled in that window */
 
 	/* Of the runtime's adapter, where it sends and calls back outside of its tasks. */
 	const void *callbacks;     /* server: the task that its callbacks run as */

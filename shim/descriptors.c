@@ -99,6 +99,7 @@ static void label_opener(struct conn *c, struct thread *t)
 
 	c->opened_window = t->window.seq;
 	c->opened_loop = t->loop;
+	c->opened_after_request = t->window.n != 0;
 	if (!rules_opener(t, &opener, &rule)) {
 		opener = rules_presumed(t);
 		c->presumed = true;

@@ -438,6 +438,15 @@ static void without_candidates(struct thread *t, struct decision *d)
 	}
 }
 
+/*
+ * Was a request at work in the turn of the loop that this call, or the connection for it, came from? Over by now, it may have left
+ * work behind (a cache that renews what it has just answered with): then this is no root for certain.
+ */
+static bool follows_a_request(const struct thread *t, const struct conn *c)
+{
+	return t->loop != 0 && (t->window.n != 0 || (!c->used && c->opened_after_request));
+}
+
 static void count_rule(enum evidence evidence)
 {
 	static const uint8_t counter[EVIDENCE_N] = {
@@ -470,7 +479,8 @@ void rules_decide(struct thread *t, struct conn *c, const struct request_evidenc
 		count_rule(ret->evidence);
 		return;
 	}
-	if (exchange_open_count() == 0 || (t->has_inherited && t->loop == 0 && handle_is_none(t->sync)))
+	if ((exchange_open_count() == 0 && !follows_a_request(t, c)) ||
+	    (t->has_inherited && t->loop == 0 && handle_is_none(t->sync)))
 		without_candidates(t, ret);
 	else
 		ambiguous(t, c, ret);

@@ -305,6 +305,7 @@ static void content_is_asked_where_wanted(void **state)
 	serve_begin(&b, HEAD_A);
 	assert_no_parent(call(&out, HEAD_A), EVIDENCE_AMBIGUOUS, 2);
 	end_both(&a, &b);
+	hook_waited(hook_epoll(), -1, 1);
 	assert_no_parent(call(&out, HEAD_B), EVIDENCE_ROOT, 0); /* sent with nothing open: never believed again */
 	a = hook_accept();
 	serve_begin(&a, HEAD_B);
@@ -340,6 +341,27 @@ static void with_nothing_open_it_is_a_root(void **state)
 	link_close(&out);
 }
 
+/* What a request left behind when it ended is no root; the turn after, nothing speaks for that any more. */
+static void after_a_request_it_is_none_for_certain(void **state)
+{
+	struct link a = hook_accept(), out = idle_connection(), fresh;
+	int epfd = hook_epoll();
+
+	(void)state;
+	hook_waited(epfd, -1, 1);
+	serve_begin(&a, REQUEST);
+	serve_end(&a);
+	assert_no_parent(call(&out, REQUEST), EVIDENCE_AMBIGUOUS, 0);
+	fresh = hook_connect();
+	hook_waited(epfd, -1, 1);
+	assert_no_parent(call(&out, REQUEST), EVIDENCE_ROOT, 0);
+	hook_waited(epfd, -1, 1);
+	assert_no_parent(call(&fresh, REQUEST), EVIDENCE_AMBIGUOUS, 0);
+	link_close(&fresh);
+	link_close(&a);
+	link_close(&out);
+}
+
 #define TEST(test, up) cmocka_unit_test_setup_teardown(test, up, rules_balanced)
 
 int main(void)
@@ -361,6 +383,7 @@ int main(void)
 		TEST(content_is_asked_where_wanted, up_content),
 		TEST(links_are_at_most_four, up),
 		TEST(with_nothing_open_it_is_a_root, up),
+		TEST(after_a_request_it_is_none_for_certain, up),
 	};
 
 	return ENGINE_RUN_EACH(tests);
