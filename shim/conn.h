@@ -84,6 +84,7 @@ struct conn {
 	struct {
 		uint16_t len;
 		uint8_t n, host_len;
+		uint8_t tls, http_major; /* of the connection, then */
 		uint8_t host[CONN_HOST]; /* its Host field */
 		uint8_t items[CONN_ITEMS];
 	} ends;

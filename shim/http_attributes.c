@@ -53,12 +53,32 @@ static void append_url(struct http_text *t, const struct http_target *target, st
 	}
 }
 
+/* Where nothing has to be replaced or cut, its length is known before, and it is written where it belongs. */
+static bool add_plain_url(struct exchange *e, const struct http_target *target, struct slice authority,
+			  struct slice scheme)
+{
+	struct http_text t = {NULL, 0, 3 + authority.len + target->path.len};
+
+	t.cap += target->scheme.p ? target->scheme.len : scheme.len;
+	if (target->query.p || t.cap > span_limits.whole || e->n_attributes >= span_limits.attributes)
+		return false;
+	t.p = record_room(&e->record, ITEM_STRING, ATTR_URL_FULL, t.cap);
+	if (t.p) {
+		e->n_attributes++;
+		append_url(&t, target, authority, scheme);
+	}
+	return true;
+}
+
 static void add_full_url(struct exchange *e, const struct http_target *target, struct slice authority,
 			 struct slice scheme)
 {
 	uint32_t cap;
-	struct http_text t = {block_take(BLOCK_SMALL, &cap), 0, 0};
+	struct http_text t = {NULL, 0, 0};
 
+	if (add_plain_url(e, target, authority, scheme))
+		return;
+	t.p = block_take(BLOCK_SMALL, &cap);
 	if (!t.p)
 		return;
 	t.cap = cap;
@@ -131,7 +151,8 @@ static bool is_plain(const struct http1_head *head, const struct http_target *ta
 
 static bool add_remembered(struct exchange *e, const struct conn *c, struct slice host)
 {
-	return c->ends.n > 0 && slice_equal(host, slice(c->ends.host, c->ends.host_len)) &&
+	return c->ends.n > 0 && c->ends.tls == c->tls && c->ends.http_major == c->http_major &&
+	       slice_equal(host, slice(c->ends.host, c->ends.host_len)) &&
 	       span_items(e, c->ends.items, c->ends.len, c->ends.n);
 }
 
@@ -145,6 +166,8 @@ static void remember(const struct exchange *e, struct conn *c, struct slice host
 	if (host.len > 0)
 		memcpy(c->ends.host, host.p, host.len);
 	memcpy(c->ends.items, from, len);
+	c->ends.tls = c->tls;
+	c->ends.http_major = c->http_major;
 	c->ends.host_len = (uint8_t)host.len;
 	c->ends.len = (uint16_t)len;
 	c->ends.n = (uint8_t)(e->n_attributes - n);
