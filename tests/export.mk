@@ -44,7 +44,7 @@ $(B)/bench_export: tests/bench/bench_export.c $(PLUGIN_OBJ) $(XT_SEGMENT)
 export-unit: $(XT_UNITS:%=$(XT)/%) ## unit tests of the exporter
 	$(Q)for t in $(abspath $^); do $$t || exit 1; done
 
-export-integration: $(XT)/segment_writer $(B)/libinterspan-export.so $(B)/interspan-agent ## exporter, agent, collector
+export-integration: $(XT)/segment_writer $(B)/libinterspan.so $(B)/libinterspan-export.so $(B)/interspan-agent ## exporter, agent, collector
 	$(Q)B=$(B) $(XT_ALONE) $(XT_PY) tests/integration/test_export.py
 
 export-test: export-unit export-integration ## all tests of the exporter
