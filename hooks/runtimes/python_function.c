@@ -100,7 +100,7 @@ static bool give_ancestors(void *type)
 static void *own_type(void)
 {
 	static bool tried, made;
-	unsigned long flags;
+	unsigned long flags = 0;
 
 	if (tried)
 		return made ? copy : NULL;
