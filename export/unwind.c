@@ -302,7 +302,7 @@ static bool walk_running(uint32_t tid, struct unwind_stack *ret)
 	struct walk w = {0};
 	size_t len = 0;
 
-	if (sample_thread(tid, &w.at, stack, &len)) {
+	if (!memory_is_filtered() && sample_thread(tid, &w.at, stack, &len)) {
 		memory_begin(stack, w.at.sp, len);
 		ret->n = (uint32_t)walk(&w, ret->addresses, UNWIND_MAX);
 	}
@@ -319,11 +319,13 @@ bool interspan_unwind_thread(uint32_t tid, struct unwind_stack *ret)
 {
 	bool found = false;
 
+	memory_open();
 	code_begin();
 	for (unsigned i = 0; i < TRIES && !found; i++) {
 		ret->n = ret->text_len = 0;
 		found = walk_blocked(tid, ret) || walk_running(tid, ret);
 	}
+	memory_close();
 	return found;
 }
 

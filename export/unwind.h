@@ -22,13 +22,20 @@
  * - Running: perf_event_open() lets the kernel copy registers and stack at a clock tick. Where it is not allowed
  *   (kernel.perf_event_paranoid above 2, many containers) there is no stack.
  *
- * Memory is read by process_vm_readv(), which fails where a load would fault: what is read may be in motion. Code
+ * Memory is read by the kernel, which fails where a load would fault: what is read may be in motion. Code
  * without unwind tables (compiled at run time) ends the stack.
  */
 
 /* ---- memory ---- */
 /* Bytes of this process, as they are now or, within the copy, as they were. False: not (all) there. */
 bool memory_read(uint64_t address, void *to, size_t len);
+/*
+ * Around the reading of a stack. Under a filter of system calls, which may kill for those that only debuggers make, memory is read
+ * through /proc/self/mem, and no thread is sampled.
+ */
+void memory_open(void);
+void memory_close(void);
+bool memory_is_filtered(void);
 /* Forget what was read; and from now on bytes at [address, address + len) are those of copy. NULL: none are. */
 void memory_begin(const uint8_t *copy, uint64_t address, size_t len);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shim/watcher.h"
 
+#include <string.h>
+
 #include "shim/background.h"
 #include "shim/clock.h"
 #include "shim/config.h"
@@ -31,6 +33,7 @@ static _Atomic uint64_t not_before_ns;
 static _Atomic bool sealed;
 static _Atomic bool unwinding;     /* inside the plug-in: what it holds now, a forked child holds for ever */
 static struct unwind unwind;       /* the watcher's */
+static bool filtered;              /* the watcher's own: set when it begins */
 static _Atomic bool unwind_broken; /* it cannot be had in this process */
 
 /* ---- looking ---- */
@@ -79,6 +82,19 @@ static void take_stack(struct watch *w, uint32_t turn, uint32_t tid)
 		atomic_store_explicit(&w->has_stack, true, memory_order_release);
 }
 
+/* A filter inherited over exec may kill for process_vm_readv(). Where that cannot be told, as if there were one. */
+static bool find_filter(void)
+{
+	char text[4096];
+	int fd = sys_open("/proc/thread-self/status", O_RDONLY);
+	ssize_t n = fd >= 0 ? sys_read(fd, text, sizeof(text) - 1) : -1;
+
+	if (fd >= 0)
+		sys_close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	return strstr(text, "\nSeccomp:\t0\n") == NULL;
+}
+
 /* Asked while it runs: later it will be another's turn. */
 static void ask_runtime(struct watch *w)
 {
@@ -86,6 +102,10 @@ static void ask_runtime(struct watch *w)
 	struct label label;
 
 	w->task_of = HANDLE_NONE;
+	if (filtered) {
+		w->answer = w->place.place ? RUNTIME_CANNOT_TELL : RUNTIME_ABSENT;
+		return;
+	}
 	w->answer = runtime_glimpse(&w->place, &label);
 	if (w->answer == RUNTIME_LABEL && label_resolve(&label, &context) == LABEL_STATE_OPEN)
 		w->task_of = context.exchange;
@@ -172,6 +192,7 @@ static void *watcher_main(void *arg)
 	atomic_store(&thread_id, (uint32_t)sys_gettid());
 	if (!background_enter(false, config_is(config.log_file, "stderr")))
 		atomic_store(&unwind_broken, true); /* the files that it opens would have numbers of the program's */
+	filtered = find_filter();
 	while (atomic_load(&stop) == 0) {
 		uint32_t nudged = atomic_load(&nudge);
 		uint64_t now = clock_monotonic_ns(), next = watcher_look(now);

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stalls of event loops: who did it, whom it held up, and where in the code; and that nobody notices that we look."""
+import ctypes
 import json
 import pathlib
+import platform
 import re
 import shutil
+import struct
 import sys
 import threading
 import time
@@ -78,12 +81,13 @@ def spans_in(path):
 class Server:
     """A program under the shim, and the spans that it leaves."""
 
-    def __init__(self, workplace, argv, **settings):
+    def __init__(self, workplace, argv, preexec_fn=None, **settings):
         self.port = programs.free_port()
         self.file = workplace.file("spans.jsonl")
         self.log = pathlib.Path(str(self.file) + ".log")
         environment = programs.shim_environment(workplace, self.file, **settings)
-        self.program = workplace.start([part if part != "PORT" else self.port for part in argv], self.port, environment)
+        self.program = workplace.start([part if part != "PORT" else self.port for part in argv], self.port, environment,
+                                       preexec_fn=preexec_fn)
 
     def disturb(self, path, victims=VICTIMS):
         """
@@ -202,6 +206,31 @@ def test_without_the_plug_in(workplace):
         assert float(stall["event_loop.stall.duration"]) >= LIMIT_S
         assert "code.stacktrace" not in stall
     assert len(re.findall("libinterspan-unwind.so", server.log.read_text(encoding="utf-8"))) == 1
+
+
+def forbid_debugging():
+    """A filter as services and containers have it, inherited over exec: calls that debuggers make kill."""
+    numbers = {"process_vm_readv": 310, "perf_event_open": 298}
+    steps = [(0x20, 0, 0, 0)] + [step for n in numbers.values() for step in ((0x15, 0, 1, n), (0x06, 0, 0, 0x80000000))]
+    code = b"".join(struct.pack("HBBI", *step) for step in steps + [(0x06, 0, 0, 0x7FFF0000)])
+    buffer = ctypes.create_string_buffer(code)
+    program = struct.pack("HxxxxxxQ", len(code) // 8, ctypes.addressof(buffer))
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(38, 1, 0, 0, 0) != 0 or libc.prctl(22, 2, ctypes.create_string_buffer(program), 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the numbers of its system calls")
+def test_under_a_filter(workplace):
+    """Nothing that it kills for is done; what a blocked thread does can be read all the same."""
+    server = Server(workplace, app(), preexec_fn=forbid_debugging)
+    server.disturb("/burn")
+    server.disturb("/sleep")
+    server.finish()
+    burnt, = server.of("/burn")[0].named("event_loop.stall")
+    slept, = server.of("/sleep")[0].named("event_loop.stall")
+    assert "code.stacktrace" not in burnt
+    assert "app_sleeps" in functions(slept["code.stacktrace"])
 
 
 def test_stacks_of_errors(workplace):
