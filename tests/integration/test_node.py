@@ -64,6 +64,15 @@ def test_undici(mode):
     check(node.run_front(mode, "--package", node.PACKAGES))
 
 
+@needs_packages
+@pytest.mark.parametrize("mode", ["redis", "ioredis", "ioredisBatch"])
+def test_redis(workplace, mode):
+    """What such clients write for others is nobody's call; what comes after their answers is the right one's."""
+    port = programs.free_port()
+    workplace.start(["redis-server", "--port", port, "--save", "", "--dir", workplace.path], port)
+    check(node.run_front(mode, "--package", node.PACKAGES, "--redis", str(port)))
+
+
 def test_incoming_traces_go_on():
     check(node.run_front("http", incoming="all"))
 

@@ -152,6 +152,27 @@ module.exports = {
 
 const lateEnds = [];
 
+// Redis clients that write for several callers at a time, and calls after their answers.
+if (options.redis) {
+  const modules = `${options.package}/node_modules`;
+  const after = async (get, truth, path) => {
+    const value = await get(truth);
+    if (value !== null) throw new Error(`found ${value}`);
+    return module.exports.http(truth, path);
+  };
+  let client;
+  module.exports.redis = (truth, path) => after(async (key) => {
+    client = client || require(`${modules}/redis`).createClient({ url: `redis://${host}:${options.redis}` }).connect();
+    return (await client).get(key);
+  }, truth, path);
+  const ioredis = (batching) => (truth, path) => after((key) => {
+    client = client || new (require(`${modules}/ioredis`))({ host, port: options.redis, enableAutoPipelining: batching });
+    return client.get(key);
+  }, truth, path);
+  module.exports.ioredis = ioredis(false);
+  module.exports.ioredisBatch = ioredis(true);
+}
+
 // undici from a package directory: connections that requests wait for, and a handler object that serves several.
 if (options.package) {
   const undici = require(`${options.package}/node_modules/undici`);
