@@ -5,7 +5,7 @@
 'use strict';
 
 module.exports = (task, relay) => {
-  const { apply, Mark, UNKNOWN } = task;
+  const { apply, quietly, Mark, UNKNOWN } = task;
   let armed = false;
 
   const isLoaded = (name) => process.moduleLoadList.includes(`NativeModule ${name}`);
@@ -23,7 +23,7 @@ module.exports = (task, relay) => {
     });
   };
 
-  const namesTraceparent = (request, headers) => {
+  const namesTraceparent = quietly((request, headers) => {
     if (request.hasHeader('traceparent')) return true;
     if (!Array.isArray(headers)) return false;
     const pairs = Array.isArray(headers[0]);
@@ -32,7 +32,7 @@ module.exports = (task, relay) => {
       if (typeof name === 'string' && name.length === 11 && name.toLowerCase() === 'traceparent') return true;
     }
     return false;
-  };
+  }, true);
 
   const wrapRequests = (http) => {
     const { ClientRequest } = http;
@@ -71,13 +71,13 @@ module.exports = (task, relay) => {
 
   return {
     // Not before the program has loaded them: they would cost every other program some milliseconds.
-    arm: () => {
+    arm: quietly(() => {
       if (armed || !isLoaded('_http_client')) return;
       armed = true;
       const http = require('http');
       wrapRequests(http);
       wrapEvents(http.IncomingMessage.prototype);
       wrapEvents(http.ServerResponse.prototype);
-    },
+    }),
   };
 };

@@ -5,9 +5,10 @@
 
 const NO_ERROR = 0;
 const CANCEL = 8;
+const NOTHING = {};
 
 module.exports = (task, relay) => {
-  const { native, apply, Mark, UNKNOWN } = task;
+  const { native, apply, quietly, Mark, UNKNOWN } = task;
   let isWatching = false; // streams are
   let isArmed = false; // client sessions are
 
@@ -39,15 +40,15 @@ module.exports = (task, relay) => {
 
   // ---- events of streams ----
 
-  const onServerEvent = (stream, exchange, event) => {
+  const onServerEvent = quietly((stream, exchange, event) => {
     if (event !== 'close') return;
     const sent = stream.sentHeaders;
     if (sent) relay.respond(exchange, sent[':status'], task.capturesResponses ? textOf(sent) : '');
     if (stream.rstCode === NO_ERROR && exchange.answered) relay.end(exchange, undefined);
     else relay.end(exchange, stream.rstCode === CANCEL || stream.aborted ? 'client_disconnected' : exchange.answered ? 'stream_reset' : 'no_response');
-  };
+  });
 
-  const onClientEvent = (stream, exchange, event, first) => {
+  const onClientEvent = quietly((stream, exchange, event, first) => {
     if (event === 'response') {
       relay.respond(exchange, first[':status'], task.capturesResponses ? textOf(first) : '');
     } else if (event === 'error') {
@@ -56,7 +57,7 @@ module.exports = (task, relay) => {
       if (exchange.answered && stream.rstCode === NO_ERROR) relay.end(exchange, undefined);
       else relay.end(exchange, stream.rstCode === CANCEL || !exchange.answered ? 'cancelled' : 'stream_reset');
     }
-  };
+  });
 
   // All streams inherit from one class.
   const watchStreams = (stream) => {
@@ -105,18 +106,18 @@ module.exports = (task, relay) => {
     return fields.length === 0 ? headers : Object.assign({ __proto__: null }, headers, Object.fromEntries(fields));
   };
 
-  const begin = (session, headers) => {
+  const begin = quietly((session, headers) => {
     const own = task.current();
     const head = headOf(headers[':method'] || 'GET', headers[':path'] || '/', authorityOf(session, headers), textOf(headers));
     const socket = socketOf(session);
     const edited = task.during(own, native.client, native, [relay.fdOf(socket), isSecure(session, socket), 2, head]);
     return { exchange: relay.begun(socket), headers: withFields(headers, head, edited) };
-  };
+  });
 
   const wrapSessions = (prototype) => {
     task.wrap(prototype, 'request', (original) => function request(headers, options) {
       if (Array.isArray(headers) || this.destroyed || this.closed) return apply(original, this, arguments);
-      const { exchange, headers: edited } = begin(this, headers || {});
+      const { exchange, headers: edited } = begin(this, headers || {}) || NOTHING;
       if (exchange === undefined) return apply(original, this, arguments);
       let stream;
       try {
@@ -143,9 +144,9 @@ module.exports = (task, relay) => {
   };
 
   return {
-    server,
-    arm: () => {
+    server: quietly(server, UNKNOWN),
+    arm: quietly(() => {
       if (!isArmed && process.moduleLoadList.includes('NativeModule internal/http2/core')) arm();
-    },
+    }),
   };
 };

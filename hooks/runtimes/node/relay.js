@@ -21,7 +21,7 @@ const ERRORS = {
 };
 
 module.exports = (task) => {
-  const { native, UNKNOWN } = task;
+  const { native, quietly, UNKNOWN } = task;
 
   // The exchange on a message of node's.
   class Relayed extends (class { constructor(object) { return object; } }) {
@@ -37,10 +37,10 @@ module.exports = (task) => {
     }
   }
 
-  const fdOf = (socket) => {
+  const fdOf = quietly((socket) => {
     const handle = socket ? socket._handle : undefined;
     return handle && handle.fd >= 0 ? handle.fd : -1;
-  };
+  }, -1); // an HTTP/2 session's socket may be gone, and say so by an exception
 
   const fieldsOf = (raw) => {
     let text = '';
@@ -163,16 +163,16 @@ module.exports = (task) => {
     end,
     errorOf,
     begun,
-    server,
-    client,
-    onRequestEvent,
-    onRequestDestroyed,
+    server: quietly(server, UNKNOWN),
+    client: quietly(client),
+    onRequestEvent: quietly(onRequestEvent),
+    onRequestDestroyed: quietly(onRequestDestroyed),
     isRelayed: (message) => Relayed.of(message) !== undefined,
-    onMessageEvent: (message, event) => {
+    onMessageEvent: quietly((message, event) => {
       const exchange = Relayed.of(message);
       if (exchange.over) return;
       if (message.rawHeaders === undefined) onResponseEvent(message, exchange, event);
       else onAnswerEvent(message, exchange, event);
-    },
+    }),
   };
 };

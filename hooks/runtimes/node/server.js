@@ -5,7 +5,7 @@
 const net = require('net');
 
 module.exports = (task, relay) => {
-  const { native, apply, Mark, UNKNOWN } = task;
+  const { native, apply, quietly, Mark, UNKNOWN } = task;
   const http2 = require('./http2.js')(task, relay);
   const clients = require('./clients.js')(task, relay);
 
@@ -21,7 +21,7 @@ module.exports = (task, relay) => {
     return task.result();
   };
 
-  const taskOf = (event, request, response) => {
+  const taskOf = quietly((event, request, response) => {
     let own = Mark.of(request);
     if (own === undefined) {
       own = begin(event, request, response);
@@ -31,7 +31,13 @@ module.exports = (task, relay) => {
       }
     }
     return own;
-  };
+  }, UNKNOWN);
+
+  // One that another process accepted for this one is new to the library.
+  const adopt = quietly((socket) => {
+    const handle = socket._handle;
+    if (handle && handle.fd >= 0) native.adopt(handle.fd);
+  });
 
   task.wrap(net.Server.prototype, 'emit', (original) => function emit(event, first, second) {
     switch (event) {
@@ -53,8 +59,7 @@ module.exports = (task, relay) => {
         break;
       case 'connection':
         clients.arm();
-        // One that another process accepted for this one is new to the library.
-        if (first !== null && typeof first === 'object' && first._handle && first._handle.fd >= 0) native.adopt(first._handle.fd);
+        if (first !== null && typeof first === 'object') adopt(first);
         break;
       default:
     }

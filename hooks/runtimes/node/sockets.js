@@ -6,7 +6,7 @@
 const net = require('net');
 
 module.exports = (task) => {
-  const { apply, Mark, UNKNOWN } = task;
+  const { apply, quietly, Mark, UNKNOWN } = task;
   const SILENT = Symbol('silent');
 
   class Hidden extends (class { constructor(object) { return object; } }) {
@@ -38,7 +38,7 @@ module.exports = (task) => {
     return ahead >= 0 ? ahead : NaN;
   };
 
-  const keep = (socket, owner) => {
+  const keep = quietly((socket, owner) => {
     let waiting = Hidden.of(socket);
     if (waiting === undefined) {
       new Hidden(socket);
@@ -48,7 +48,7 @@ module.exports = (task) => {
       for (let n = chunksAhead(socket); n > 0; n--) waiting.push(UNKNOWN);
     }
     waiting.push(owner);
-  };
+  });
 
   const holds = (socket) => {
     const waiting = Hidden.of(socket);

@@ -56,6 +56,15 @@ class Task {
   }
 }
 
+// What happens in here is no concern of the program's: an object that is not as we know it costs us a span, never an exception.
+const quietly = (call, otherwise) => function quiet() {
+  try {
+    return apply(call, this, arguments);
+  } catch {
+    return otherwise;
+  }
+};
+
 module.exports = (native) => {
   const { words } = native;
   const storage = new AsyncLocalStorage();
@@ -87,6 +96,7 @@ module.exports = (native) => {
   return {
     native,
     apply,
+    quietly,
     Mark,
     UNKNOWN,
     capturesResponses: words[CAPTURES_RESPONSES] !== 0,

@@ -8,7 +8,7 @@ const channels = require('diagnostics_channel');
 const GLOBAL_DISPATCHER = Symbol.for('undici.globalDispatcher.1');
 
 module.exports = (task, relay) => {
-  const { apply, Mark, UNKNOWN } = task;
+  const { apply, quietly, Mark, UNKNOWN } = task;
   const known = new WeakSet(); // prototypes whose dispatch() is ours
   const copies = new WeakMap(); // class of requests -> was its dispatch() found?
   const origins = new WeakMap(); // handler -> { dispatcher, task }
@@ -16,7 +16,7 @@ module.exports = (task, relay) => {
 
   // A handler that comes by again was queued by the dispatcher that it was first given to; or the program uses it for several requests
   // at a time, and nobody can tell those apart.
-  const taskOf = (dispatcher, handler) => {
+  const taskOf = quietly((dispatcher, handler) => {
     const origin = origins.get(handler);
     if (depth > 0) return origin === undefined ? task.current() : origin.task;
     if (origin === undefined) {
@@ -26,7 +26,7 @@ module.exports = (task, relay) => {
     }
     if (origin.dispatcher === dispatcher && origin.task !== task.current()) origin.task = UNKNOWN;
     return origin.task;
-  };
+  }, UNKNOWN);
 
   const wrapDispatch = (prototype) => {
     known.add(prototype);
@@ -136,13 +136,6 @@ module.exports = (task, relay) => {
 
   // A channel is forgotten unless somebody holds it.
   const held = [];
-  const quietly = (listener) => (message) => {
-    try {
-      listener(message);
-    } catch {
-      // undici's insides are not as we know them
-    }
-  };
   for (const name of Object.keys(listeners)) {
     const channel = channels.channel(name);
     channel.subscribe(quietly(listeners[name]));
