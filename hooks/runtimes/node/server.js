@@ -9,11 +9,14 @@ module.exports = (task, relay) => {
   const http2 = require('./http2.js')(task, relay);
   const clients = require('./clients.js')(task, relay);
 
-  // The engine has parsed what came over a plain socket. Inside TLS nobody has but node.
+  const isAnswered = (event) => event !== 'upgrade' && event !== 'connect' && event !== 'dropRequest';
+
+  // The engine has parsed what came over a plain socket. Inside TLS nobody has but node; how those end that become something else is not
+  // seen there.
   const begin = (event, request, response) => {
     const { socket } = request;
     if (socket === null || typeof socket !== 'object') return UNKNOWN;
-    if (socket.encrypted === true) return relay.server(request, response, event === 'dropRequest');
+    if (socket.encrypted === true) return isAnswered(event) ? relay.server(request, response) : UNKNOWN;
     const handle = socket._handle;
     const fd = handle ? handle.fd : -1;
     if (!(fd >= 0)) return UNKNOWN;
@@ -26,9 +29,7 @@ module.exports = (task, relay) => {
     if (own === undefined) {
       own = begin(event, request, response);
       Mark.put(request, own);
-      if (response !== undefined && response !== null && typeof response === 'object' && event !== 'upgrade' && event !== 'connect') {
-        Mark.put(response, own);
-      }
+      if (isAnswered(event) && response !== null && typeof response === 'object') Mark.put(response, own);
     }
     return own;
   }, UNKNOWN);
