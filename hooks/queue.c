@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What queues of jobs between threads are made of, beside conditions (thread.c): the unlocking of a mutex that a thread has waited
- * with, and semaphores.
+ * What queues of jobs between threads are made of, beside conditions (thread.c): the unlocking of a mutex that a
+ * thread has waited with, and semaphores.
  */
 #include "hooks/hook.h"
 

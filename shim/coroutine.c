@@ -11,7 +11,10 @@
 #include "shim/thread.h"
 
 #define REGIONS 8192
-/* Bytes: what is this near the place of a read is on the same stack. Stacks nearer to each other than twice that stay unknown. */
+/*
+ * Bytes: what is this near the place of a read is on the same stack. Stacks nearer to each other than twice that
+ * stay unknown.
+ */
 #define NEAR 16384
 #define ANSWERS_TO_TRUST 16  /* seen before nearness counts */
 #define REMADE_TO_TRUST 64   /* stacks seen made anew before makers count */
@@ -30,8 +33,8 @@ struct class {
 };
 
 /*
- * One stack. A coroutine runs on one thread at a time, and what hands it to another thread orders memory. Regions are reused in
- * turn when there are too many: who finds a stale one sees that its bounds do not fit.
+ * One stack. A coroutine runs on one thread at a time, and what hands it to another thread orders memory. Regions
+ * are reused in turn when there are too many: who finds a stale one sees that its bounds do not fit.
  */
 struct region {
 	_Atomic(uintptr_t) low, high;
@@ -128,7 +131,10 @@ static bool covers(const struct region *r, uintptr_t sp)
 	       sp < atomic_load_explicit(&r->high, memory_order_relaxed);
 }
 
-/* The place where the page of a region is, or can be noted: one that is free, or says nothing that is true any more. */
+/*
+ * The place where the page of a region is, or can be noted: one that is free, or says nothing that is true any
+ * more.
+ */
 static _Atomic uint64_t *place_for(uintptr_t page, uint32_t id)
 {
 	uint32_t first = place(page);
@@ -157,7 +163,10 @@ static void note_pages(uint32_t id)
 		atomic_store_explicit(place_for(page, id), (uint64_t)page << 16 | id, memory_order_release);
 }
 
-/* The region that sp lies in. Where two guesses do, neither counts: *ret_near are stacks too near to be told apart. */
+/*
+ * The region that sp lies in. Where two guesses do, neither counts: *ret_near are stacks too near to be told
+ * apart.
+ */
 static uint32_t find(uintptr_t sp, bool *ret_near)
 {
 	uintptr_t page = sp >> PAGE_SHIFT;

@@ -11,16 +11,18 @@ struct conn;
 struct thread;
 
 /*
- * Coroutines (rule 3). Most switch by a few instructions of their own, which no hook sees; but each has a stack. A stack pointer
- * outside the thread's own stack says which coroutine runs: nothing is done at a switch, and a coroutine may move between threads.
+ * Coroutines (rule 3). Most switch by a few instructions of their own, which no hook sees; but each has a stack. A
+ * stack pointer outside the thread's own stack says which coroutine runs: nothing is done at a switch, and a
+ * coroutine may move between threads.
  *
- * A coroutine is whose request it has read, until that is answered. As with threads (rule 5) that holds only where coroutines answer
- * what they read: one that does not ends it for all with its start function, or, where that was not seen, for all of those.
- * One made by makecontext() is its maker's until it reads a request; but only where stacks have often been made anew: other
- * programs keep their coroutines and hand them one piece of work after another.
+ * A coroutine is whose request it has read, until that is answered. As with threads (rule 5) that holds only where
+ * coroutines answer what they read: one that does not ends it for all with its start function, or, where that was
+ * not seen, for all of those. One made by makecontext() is its maker's until it reads a request; but only where
+ * stacks have often been made anew: other programs keep their coroutines and hand them one piece of work after
+ * another.
  *
- * Where a stack ends is known from makecontext() alone. Of others, what is near the place where a request was read is taken for
- * the same stack, once answers have shown often enough that it is.
+ * Where a stack ends is known from makecontext() alone. Of others, what is near the place where a request was read
+ * is taken for the same stack, once answers have shown often enough that it is.
  */
 
 int coroutine_start(void);
@@ -36,7 +38,10 @@ bool coroutine_label(coroutine_id id, struct label *ret);
 /* A coroutine was prepared on this stack. label: of whoever made it. */
 void coroutine_made(uintptr_t low, size_t size, uintptr_t entry, const struct label *label);
 
-/* What is seen on a coroutine's stack: e's request was read there, its answer begins, it is over and next is the one after it. */
+/*
+ * What is seen on a coroutine's stack: e's request was read there, its answer begins, it is over and next is the
+ * one after it.
+ */
 void coroutine_asked(const struct thread *t, struct exchange *e);
 void coroutine_answers(const struct thread *t, const struct exchange *e);
 void coroutine_answered(struct handle over, const struct exchange *e, struct handle next);

@@ -15,8 +15,8 @@
 #define ANSWERS_TO_TRUST 32
 
 /*
- * Everything but revoked and answered belongs to whoever holds the mutex. A mutex that is destroyed leaves its queue behind: another one at its
- * address has another condition, or contradicts it, and ends it.
+ * Everything but revoked and answered belongs to whoever holds the mutex. A mutex that is destroyed leaves its
+ * queue behind: another one at its address has another condition, or contradicts it, and ends it.
  */
 struct queue {
 	_Atomic(uintptr_t) mutex;   /* 0: free */
@@ -86,8 +86,8 @@ static void revoke(struct queue *q)
 /* ---- whose a push is ---- */
 
 /*
- * The thread's task; or else what it has read and not answered, if that is all that it was woken for. Whether such a thread queues
- * what it has read is what the answers show.
+ * The thread's task; or else what it has read and not answered, if that is all that it was woken for. Whether such
+ * a thread queues what it has read is what the answers show.
  */
 static struct handle pusher(struct thread *t)
 {
@@ -210,7 +210,10 @@ void job_queue_taken(struct thread *t, uintptr_t semaphore)
 
 /* ---- between lock and unlock ---- */
 
-/* Something was in it that we did not see pushed, or the consumer gave up. What a semaphore counts may have been there before we looked. */
+/*
+ * Something was in it that we did not see pushed, or the consumer gave up. What a semaphore counts may have been
+ * there before we looked.
+ */
 static void pop_unseen(const struct thread *t, struct queue *q)
 {
 	if (!q->is_counted ? !q->unsure && !t->queue_timed_out : atomic_load(&q->answered) >= ANSWERS_TO_TRUST)

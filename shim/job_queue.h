@@ -10,18 +10,20 @@
 struct thread;
 
 /*
- * Queues of jobs between threads: a mutex, and a condition or a semaphore on which consumers wait (rule 3, by elimination).
+ * Queues of jobs between threads: a mutex, and a condition or a semaphore on which consumers wait (rule 3, by
+ * elimination).
  *
- * What is between a lock and its unlock is one push or, by a thread that has waited, one pop. So the queue's length is known, and
- * what is in it where that is one: its pop has the label of its push. Where several are in it nothing is known until it has been empty
- * again: first in, first out is never taken for granted.
+ * What is between a lock and its unlock is one push or, by a thread that has waited, one pop. So the queue's
+ * length is known, and what is in it where that is one: its pop has the label of its push. Where several are in it
+ * nothing is known until it has been empty again: first in, first out is never taken for granted.
  *
- * A queue may be another structure than the one that the mutex guards, which is but a gate before it: then a push is not yet to be seen
- * when its item can be taken already. So nothing is known either while any request has been read and not been pushed.
+ * A queue may be another structure than the one that the mutex guards, which is but a gate before it: then a push
+ * is not yet to be seen when its item can be taken already. So nothing is known either while any request has been
+ * read and not been pushed.
  *
- * Much that looks like this is no queue of jobs: pools of connections, tickets, barriers. A queue is believed once its consumers have
- * often enough answered the request that they should have been given, and never again after one has not, or after its length was
- * contradicted, or after a thread waited on it with work in hand.
+ * Much that looks like this is no queue of jobs: pools of connections, tickets, barriers. A queue is believed once
+ * its consumers have often enough answered the request that they should have been given, and never again after one
+ * has not, or after its length was contradicted, or after a thread waited on it with work in hand.
  */
 
 /* This thread begins to wait on a condition; it has been given the mutex back. The mutex is held at both. */

@@ -24,4 +24,12 @@ $(APPS_DIR)/queues: tests/apps/queues.c $(COROUTINE_COMMON)
 	$(call msg,CC,$@)
 	$(Q)$(CC) $(BASE) -pthread -o $@ $< $(filter-out %/coroutines.o,$(COROUTINE_COMMON))
 
-integration-apps: $(COROUTINE_APPS) $(APPS_DIR)/queues
+$(APPS_DIR)/uv_server: tests/apps/uv_server.c $(COROUTINE_COMMON)
+	$(call msg,CC,$@)
+	$(Q)$(CC) $(BASE) -pthread -o $@ $< $(filter-out %/coroutines.o,$(COROUTINE_COMMON)) -luv
+
+$(APPS_DIR)/std_threads: tests/apps/std_threads.cpp $(COROUTINE_COMMON)
+	$(call msg,CXX,$@)
+	$(Q)$(CXX) -std=c++17 -Wall -Wextra -Werror -iquote . -g $(O) -pthread -o $@ $< $(filter-out %/coroutines.o,$(COROUTINE_COMMON))
+
+integration-apps: $(COROUTINE_APPS) $(addprefix $(APPS_DIR)/,queues uv_server std_threads)

@@ -4,9 +4,9 @@
  *
  *   queues --port P --upstream P [--workers N] [--calls N] [--reuse] KIND
  *
- * KIND is how the queue works: fifo, lifo or priority (mutex and condition variable), semaphore (a mutex, and a semaphore that
- * counts), gate (a list of its own lock, and a mutex and condition before it), pool (fifo, and workers take their
- * upstream connection from a pool for which they wait on a condition of its own).
+ * KIND is how the queue works: fifo, lifo or priority (mutex and condition variable), semaphore (a mutex, and a
+ * semaphore that counts), gate (a list of its own lock, and a mutex and condition before it), pool (fifo, and
+ * workers take their upstream connection from a pool for which they wait on a condition of its own).
  */
 #include <pthread.h>
 #include <semaphore.h>

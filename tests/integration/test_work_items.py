@@ -39,3 +39,19 @@ def test_queues(app):
     assert result.verdict.evidence["thread"] == 0, result.verdict.summary()
     if app.connections == 2 and app.options[0] != "gate":
         assert result.verdict.evidence["work_item"] > 0, result.verdict.summary()
+
+
+CALLBACKS = [
+    apps.App("uv", "uv_server", ("--reuse",), connections=64),
+    apps.App("uv-fresh", "uv_server", (), connections=64),
+    apps.App("std-threads", "std_threads", (), connections=32),
+]
+
+
+@pytest.mark.parametrize("app", CALLBACKS, ids=lambda a: a.name)
+def test_callbacks_and_threads(app):
+    requests = REQUESTS // 3
+    result = apps.run(app, requests=requests, INTERSPAN_STAMP="off")
+    check(app, result, requests)
+    expected = "thread" if app.program == "std_threads" else "work_item"
+    assert result.verdict.evidence[expected] > requests, result.verdict.summary()
