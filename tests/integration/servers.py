@@ -129,6 +129,6 @@ sub vcl_recv {{ {recv} }}
 sub vcl_backend_response {{ {response} }}
 """)
     return workplace.start(
-        ["varnishd", "-F", "-j", "none", "-n", workplace.path / f"varnish-{port}", "-a", f"127.0.0.1:{port}", "-f", vcl,
-         "-s", "malloc,64m", "-p", "thread_pool_min=100", "-p", "thread_pools=1", "-p", f"timeout_idle={idle}"], port,
+        ["varnishd", "-F", "-j", "none", "-T", "none", "-n", workplace.path / f"varnish-{port}", "-a",
+         f"127.0.0.1:{port}", "-f", vcl, "-s", "malloc,64m", "-p", "thread_pool_min=100", "-p", "thread_pools=1", "-p", f"timeout_idle={idle}"], port,
         environment)
