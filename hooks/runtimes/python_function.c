@@ -151,3 +151,15 @@ bool python_function_hook(void *function, python_vectorcall hook)
 		set_pointer(function, OBJECT_TYPE, copy);
 	return true;
 }
+
+bool python_hook_method(void *class, const char *name, python_vectorcall hook)
+{
+	void *function = python.PyObject_GetAttrString(class, name);
+	bool done = function && python_function_hook(function, hook);
+
+	if (function)
+		python.Py_DecRef(function);
+	else
+		python.PyErr_Clear();
+	return done;
+}

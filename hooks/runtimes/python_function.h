@@ -22,3 +22,6 @@ bool python_function_hook(void *function, python_vectorcall hook);
 /* Run a function as it would have been run. */
 void *python_function_run(void *callable, void *const *args, size_t nargs,
 					  void *kwnames);
+
+/* The same for the function that is this attribute of a class. */
+bool python_hook_method(void *class, const char *name, python_vectorcall hook);

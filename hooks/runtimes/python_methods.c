@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Queue classes that are written in C: their methods' own definitions say what is called. */
+/* Classes that are written in C, queues and gevent's events: their methods' own definitions say what is called. */
 #include "hooks/runtimes/python_api.h"
 #include "hooks/runtimes/python_queue.h"
 #include "hooks/runtimes/python_threads.h"
@@ -16,42 +16,56 @@ typedef void *(*by_object)(void *self, void *object);
 typedef void *(*by_array)(void *self, void *const *args, ssize_t nargs, void *names);
 typedef void *(*by_array_of_class)(void *self, void *class, void *const *args, ssize_t nargs, void *names);
 
+enum does { GETS, LOOKS, PUTS, WAITS, WAKES };
+
 struct method {
 	const char *module, *class, *name;
-	bool puts, looks_only;
+	enum does does;
 	void *real;
 	bool done;
 };
 
 static struct method methods[] = {
-	{"_queue", "SimpleQueue", "put", true, false, NULL, false},
-	{"_queue", "SimpleQueue", "put_nowait", true, false, NULL, false},
-	{"_queue", "SimpleQueue", "get", false, false, NULL, false},
-	{"_queue", "SimpleQueue", "get_nowait", false, true, NULL, false},
-	{"gevent._gevent_cqueue", "Queue", "put", true, false, NULL, false},
-	{"gevent._gevent_cqueue", "Queue", "put_nowait", true, false, NULL, false},
-	{"gevent._gevent_cqueue", "Queue", "get", false, false, NULL, false},
-	{"gevent._gevent_cqueue", "Queue", "get_nowait", false, true, NULL, false},
-	{"gevent._gevent_cqueue", "UnboundQueue", "put", true, false, NULL, false},
+	{"_queue", "SimpleQueue", "put", PUTS, NULL, false},
+	{"_queue", "SimpleQueue", "put_nowait", PUTS, NULL, false},
+	{"_queue", "SimpleQueue", "get", GETS, NULL, false},
+	{"_queue", "SimpleQueue", "get_nowait", LOOKS, NULL, false},
+	{"gevent._gevent_cqueue", "Queue", "put", PUTS, NULL, false},
+	{"gevent._gevent_cqueue", "Queue", "put_nowait", PUTS, NULL, false},
+	{"gevent._gevent_cqueue", "Queue", "get", GETS, NULL, false},
+	{"gevent._gevent_cqueue", "Queue", "get_nowait", LOOKS, NULL, false},
+	{"gevent._gevent_cqueue", "UnboundQueue", "put", PUTS, NULL, false},
+	{"gevent._gevent_cevent", "Event", "set", WAKES, NULL, false},
+	{"gevent._gevent_cevent", "Event", "wait", WAITS, NULL, false},
 };
 
 #define METHODS (sizeof(methods) / sizeof(methods[0]))
 
 /* ---- what all ways share ---- */
 
-static void before(const struct method *m, void *self, void *item)
+static void *before(const struct method *m, void *self, void *item)
 {
-	if (m->puts && item)
+	if (m->does == PUTS && item)
 		python_item_putting(self, item);
+	else if (m->does == WAKES)
+		python_waking(self);
+	return m->does == WAITS ? python_waiting(self) : item;
 }
 
-static void *after(const struct method *m, void *self, void *item, bool looks_only, void *r)
+static void *after(const struct method *m, void *self, void *what, bool looks_only, void *r)
 {
-	if (m->puts && item && !r)
-		python_item_not_put(self, item);
-	else if (!m->puts)
-		python_item_fetched(self, r, looks_only || m->looks_only);
+	if (m->does == PUTS && what && !r)
+		python_item_not_put(self, what);
+	else if (m->does == GETS || m->does == LOOKS)
+		python_item_fetched(self, r, looks_only || m->does == LOOKS);
+	else if (m->does == WAITS)
+		python_waited(what, r != python_more.no);
 	return r;
+}
+
+static const char *parameter(const struct method *m)
+{
+	return m->does == PUTS ? "item" : "block";
 }
 
 static void *of_tuple(void *args, void *keywords, const char *name)
@@ -63,32 +77,33 @@ static void *of_tuple(void *args, void *keywords, const char *name)
 
 static void *call_tuple(const struct method *m, void *self, void *args, void *keywords)
 {
-	void *first = of_tuple(args, keywords, m->puts ? "item" : "block");
+	void *first = of_tuple(args, keywords, parameter(m));
+	void *what = before(m, self, first);
 
-	before(m, self, first);
-	return after(m, self, first, first == python_more.no, ((by_tuple)m->real)(self, args, keywords));
+	return after(m, self, what, first == python_more.no, ((by_tuple)m->real)(self, args, keywords));
 }
 
 static void *call_object(const struct method *m, void *self, void *object)
 {
-	before(m, self, object);
-	return after(m, self, object, false, ((by_object)m->real)(self, object));
+	void *what = before(m, self, object);
+
+	return after(m, self, what, false, ((by_object)m->real)(self, object));
 }
 
 static void *call_array(const struct method *m, void *self, void *const *args, ssize_t nargs, void *names)
 {
-	void *first = python_argument(args, (size_t)nargs, names, 0, m->puts ? "item" : "block");
+	void *first = python_argument(args, (size_t)nargs, names, 0, parameter(m));
+	void *what = before(m, self, first);
 
-	before(m, self, first);
-	return after(m, self, first, first == python_more.no, ((by_array)m->real)(self, args, nargs, names));
+	return after(m, self, what, first == python_more.no, ((by_array)m->real)(self, args, nargs, names));
 }
 
 static void *call_array_of_class(const struct method *m, void *self, void *class, void *const *args, ssize_t nargs, void *names)
 {
-	void *first = python_argument(args, (size_t)nargs, names, 0, m->puts ? "item" : "block");
+	void *first = python_argument(args, (size_t)nargs, names, 0, parameter(m));
+	void *what = before(m, self, first);
 
-	before(m, self, first);
-	return after(m, self, first, first == python_more.no, ((by_array_of_class)m->real)(self, class, args, nargs, names));
+	return after(m, self, what, first == python_more.no, ((by_array_of_class)m->real)(self, class, args, nargs, names));
 }
 
 /* ---- a function for each method and way: a method is not told its own definition ---- */
@@ -110,7 +125,7 @@ static void *call_array_of_class(const struct method *m, void *self, void *class
 	{                                                                                                              \
 		return call_array_of_class(&methods[i], self, class, args, nargs, names);                              \
 	}
-#define EACH(do) do(0) do(1) do(2) do(3) do(4) do(5) do(6) do(7) do(8)
+#define EACH(do) do(0) do(1) do(2) do(3) do(4) do(5) do(6) do(7) do(8) do(9) do(10)
 
 EACH(WAYS)
 
@@ -165,12 +180,34 @@ static void hook_dealloc(void *self)
 	simple_dealloc(self);
 }
 
+static void *(*event_new)(void *type, void *arguments, void *keywords);
+
+static void *hook_event_new(void *type, void *arguments, void *keywords)
+{
+	void *event = event_new(type, arguments, keywords);
+
+	if (event)
+		python_made(event);
+	return event;
+}
+
+static void patch_events(void)
+{
+	static bool done;
+	char *event = done ? NULL : python_of_module("gevent._gevent_cevent", "Event");
+
+	done = done || event;
+	if (event)
+		(void)python_patch_slot(event, PYTHON_TYPE_NEW, (void *)hook_event_new, (void **)&event_new);
+}
+
 void python_methods_patch(void)
 {
 	char *simple = methods[0].done ? NULL : python_of_module("_queue", "SimpleQueue");
 
 	if (simple)
 		(void)python_patch_slot(simple, PYTHON_TYPE_DEALLOC, (void *)hook_dealloc, (void **)&simple_dealloc);
+	patch_events();
 	for (unsigned i = 0; i < METHODS; i++)
 		if (!methods[i].done)
 			patch_method(i);

@@ -8,6 +8,16 @@
 
 #define ARGUMENTS_OFFSET ((size_t)1 << 63) /* a flag in a vectorcall's count */
 
+static void *run(void *callable, void *const *args, size_t nargs, void *names)
+{
+	void *r;
+
+	python_in_queue(1);
+	r = python_function_run(callable, args, nargs, names);
+	python_in_queue(-1);
+	return r;
+}
+
 static void *put_function(void *callable, void *const *args, size_t nargs, void *names)
 {
 	size_t n = nargs & ~ARGUMENTS_OFFSET;
@@ -16,7 +26,7 @@ static void *put_function(void *callable, void *const *args, size_t nargs, void 
 	if (n == 0 || !item)
 		return python_function_run(callable, args, nargs, names);
 	python_item_putting(args[0], item);
-	r = python_function_run(callable, args, nargs, names);
+	r = run(callable, args, nargs, names);
 	if (!r)
 		python_item_not_put(args[0], item);
 	return r;
@@ -28,7 +38,7 @@ static void *get_function(void *callable, void *const *args, size_t nargs, void 
 	void *queue = n ? args[0] : NULL, *r;
 	bool looks_only = python_argument(args, n, names, 1, "block") == python_more.no;
 
-	r = python_function_run(callable, args, nargs, names);
+	r = run(callable, args, nargs, names);
 	if (queue)
 		python_item_fetched(queue, r, looks_only);
 	return r;
@@ -49,24 +59,24 @@ static void watch_end(char *class)
 		(void)python_patch_slot(class, PYTHON_TYPE_FINALIZE, (void *)finalize, &none);
 }
 
-static bool hook(void *class, const char *name, python_vectorcall how)
-{
-	void *function = python.PyObject_GetAttrString(class, name);
-	bool done = function && python_function_hook(function, how);
-
-	if (function)
-		python.Py_DecRef(function);
-	else
-		python.PyErr_Clear();
-	return done;
-}
-
 /* Getting first: what was seen being put and is not seen being fetched would stay. */
 static void patch(void *class)
 {
-	if (hook(class, "get", get_function))
-		(void)hook(class, "put", put_function);
+	if (python_hook_method(class, "get", get_function))
+		(void)python_hook_method(class, "put", put_function);
 	watch_end(class);
+}
+
+/* An executor counts its idle threads by a semaphore of its own, which everybody who submits passes. */
+static void patch_executor(void)
+{
+	static bool done;
+	void *class = done ? NULL : python_of_module("concurrent.futures.thread", "ThreadPoolExecutor");
+
+	if (!class)
+		return;
+	done = true;
+	(void)python_hook_method(class, "submit", run);
 }
 
 void python_queues_patch(void)
@@ -91,5 +101,6 @@ void python_queues_patch(void)
 		else
 			patch(class);
 	}
+	patch_executor();
 	python_methods_patch();
 }

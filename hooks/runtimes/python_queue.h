@@ -9,5 +9,8 @@
 
 /* Patch what has come since the last time. GIL held, everything found. */
 void python_queues_patch(void);
+/* threading.Condition (python_condition.c). */
+void python_conditions_patch(void);
+void python_conditions_forked(void);
 /* Those that are written in C (python_methods.c). */
 void python_methods_patch(void);

@@ -117,10 +117,15 @@ static bool runs_python(void)
 	return cpython_is_ready() && python.PyGILState_GetThisThreadState() != NULL;
 }
 
-/* A greenlet that was made by nobody's may have been made to fetch, in a way that we do not see, what others leave for it. */
+static bool was_started(const struct flow *f)
+{
+	return f->source == SOURCE_INHERITED || (f->source == SOURCE_WORKER && f->worker->what == WORKER_STARTED);
+}
+
+/* One that was started by nobody's may have been started to fetch, in a way that we do not see, what others leave for it. */
 static bool may_be_anybodys(const struct flow *f)
 {
-	return f->label.kind == LABEL_UNKNOWN ||
+	return f->label.kind == LABEL_UNKNOWN || (was_started(f) && f->worker->suspect) ||
 	       (f->source == SOURCE_WORKER && f->label.kind == LABEL_NONE && exchange_open_count() != 0);
 }
 
@@ -199,9 +204,18 @@ static void requested(struct thread *t, struct conn *c, const struct context *co
 		w->what = WORKER_REQUEST;
 }
 
+/* It may work for anybody from now on. */
+static void lose(struct worker *w)
+{
+	w->what = WORKER_ITEM;
+	w->label = (struct label){.kind = LABEL_UNKNOWN};
+	w->context = cpython_context();
+}
+
 static void forked(void)
 {
 	own_worker.forked = true;
+	python_conditions_forked();
 }
 
 /* Processes of a pool are forked by whoever first needs them, and get what they do through pipes. */
@@ -210,9 +224,7 @@ static void received(struct thread *t, struct conn *c)
 	(void)t;
 	if (c || !own_worker.forked || !runs_python())
 		return;
-	own_worker.what = WORKER_ITEM;
-	own_worker.label = (struct label){.kind = LABEL_UNKNOWN};
-	own_worker.context = cpython_context();
+	lose(&own_worker);
 }
 
 static void patch(void)
@@ -226,6 +238,7 @@ static void patch(void)
 	if (missing)
 		return;
 	python_queues_patch();
+	python_conditions_patch();
 	python_greenlets_patch();
 }
 
@@ -342,6 +355,43 @@ void python_item_fetched(const void *queue, const void *item, bool looks_only)
 void python_queue_ended(const void *queue)
 {
 	OBSERVE(items_end(queue));
+}
+
+/* ---- conditions ---- */
+
+struct worker *python_started(struct label *ret)
+{
+	struct thread *t = thread_self();
+	struct flow f;
+
+	/* Most threads and greenlets are none of these. */
+	if (!t->has_inherited && greenlet_current(&f.worker) == GREENLET_NONE)
+		return NULL;
+	find_flow(t, &f);
+	if (!f.worker || !was_started(&f))
+		return NULL;
+	label_derive(&f.label, ret);
+	return f.worker;
+}
+
+void python_lost(struct worker *w)
+{
+	lose(w);
+	if (w == &own_worker)
+		thread_self()->has_inherited = false;
+}
+
+static void in_queue(int change)
+{
+	struct flow f;
+
+	if (find_worker(&f))
+		f.worker->in_queue = (uint16_t)(f.worker->in_queue + change);
+}
+
+void python_in_queue(int change)
+{
+	OBSERVE(in_queue(change));
 }
 
 /* ---- greenlets ---- */

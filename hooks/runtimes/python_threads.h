@@ -4,6 +4,7 @@
 #include <stdbool.h>
 
 struct label;
+struct worker;
 
 /*
  * Threads, greenlets and the queues between them: what the files that see an event tell. All hold the GIL. Those about queues enter
@@ -20,3 +21,20 @@ void python_queue_ended(const void *queue);
 
 /* The calling flow has made another one: whose is that? Entered into the guard. */
 void python_flow_made(struct label *ret);
+
+/*
+ * The worker of the calling thread or greenlet, if what it was started for is all that is known of it; else NULL. And: it may work for
+ * somebody else from now on. Entered into the guard.
+ */
+struct worker *python_started(struct label *ret);
+void python_lost(struct worker *w);
+/* A call of a queue's method begins (1) or ends (-1). */
+void python_in_queue(int change);
+
+/* The calling flow has made an object to wait on. */
+void python_made(const void *object);
+/* The calling flow waits for an object that another one is to wake it by; ret: for python_waited(), when that is over. NULL: not of interest. */
+void *python_waiting(const void *object);
+void python_waited(void *wait, bool woken);
+/* It wakes those who wait for that object. */
+void python_waking(const void *object);

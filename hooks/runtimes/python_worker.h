@@ -23,12 +23,17 @@ enum worker_for {
 	WORKER_ITEM,    /* it fetched an item with that label, and may have read a request since: then it is of that */
 };
 
+#define WORKER_MADE 16
+
 struct worker {
 	uint8_t what;        /* enum worker_for */
 	bool runs_item;      /* an executor's item: what is fetched before its end is not work */
 	bool loops;          /* thread: reads requests before it has answered others */
 	bool forked;         /* thread: it has left its process; what it was working for, it still may be, until it reads from a pipe */
 	bool began_trace;    /* thread: what it inherited is over, and t->inherited is the trace of its detached work */
+	bool said_it_runs;
+	uint8_t n_made;
+	uint16_t in_queue;   /* calls of a queue's methods that are under way: what they wait for is their own affair */
 	uint32_t window;     /* WORKER_REQUEST: window.seq then */
 	struct handle served;   /* the request that it read last */
 	struct handle arriving; /* greenlet: it has accepted this connection; the next greenlet that it makes is for that */
@@ -36,6 +41,8 @@ struct worker {
 	const void *home;       /* its own queue */
 	const void *candidate;  /* the first queue that gave it something else than what it was started for */
 	const void *last_queue, *last_item; /* what it fetched last; last_item NULL: nothing that it could put back */
+	const void *suspect;    /* the condition of another's making that it has entered last: it may have been left other work there */
+	const void *made[WORKER_MADE]; /* the conditions that it made last, while what it was started for is all that is known of it */
 	const void *context;    /* WORKER_ITEM: the Context it fetched the item in. In another one that one's label counts */
 };
 
