@@ -149,6 +149,7 @@ def converse(workplace, payload, *options):
     server = workplace.start([node.NODE, node.APPS / "refusing.js", "--port", port, "--upstream", upstream.port, *options], port,
                              programs.shim_environment(workplace, spans.path))
     received = wire.converse(port, payload)
+    spans.wait_for(truth.SERVER, payload.count(b"X-Truth"), deadline_s=5)
     server.stop()
     return received, truth.judge(spans.refresh(), warm_up=0)
 
