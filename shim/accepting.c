@@ -56,7 +56,7 @@ bool engine_accept_must_wait(int listener)
 	struct thread *t = thread_self();
 	fd_word word = fdtable_word(listener);
 
-	if (!t->has_accepted || !guard_is_on() || guard_depth != 0)
+	if (!t->has_accepted || t->adapted || !guard_is_on() || guard_depth != 0)
 		return false;
 	t->has_accepted = false; /* whoever asks again after this is not waiting to be told: it gets what there is */
 	if (word >> 32 != WATCHED_BY_LEVEL || (word & 0xff) != FD_LISTENER || !loop_takes_one_event(t->loop) ||

@@ -9,4 +9,11 @@ python-test: all integration-apps $(B)/tests/label_table ## unmodified asyncio s
 	$(Q)$(B)/tests/label_table
 	$(Q)$(INTEGRATION_ENV) $(PYTHON) -m pytest -q tests/integration/test_python.py
 
-.PHONY: python-test
+python-test-extended: all integration-apps ## other Pythons, PyPI's newest packages, and CPython's own tests with and without
+	$(Q)scripts/setup extended
+	$(Q)$(INTEGRATION_ENV) $(PYTHON) -m pytest -q -rs tests/integration/test_python_extended.py
+
+python-bench: all integration-apps ## an asyncio service: throughput kept
+	$(Q)$(INTEGRATION_ENV) $(PYTHON) tests/bench/bench_python.py
+
+.PHONY: python-test python-test-extended python-bench

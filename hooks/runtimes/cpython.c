@@ -175,6 +175,20 @@ static bool type_is_as_known(void)
 	return strcmp(dot ? dot + 1 : name, "Context") == 0;
 }
 
+/* Modules that are part of the interpreter have no slots of their own to lead through us. */
+static bool has_asyncio_built_in(void)
+{
+	struct builtin {
+		const char *name;
+		void *start;
+	} *const *table = cpython_symbol("PyImport_Inittab");
+
+	for (const struct builtin *b = table ? *table : NULL; b && b->name; b++)
+		if (strcmp(b->name, "_asyncio") == 0 || strcmp(b->name, "_contextvars") == 0)
+			return true;
+	return table == NULL;
+}
+
 static void measure_and_patch(void)
 {
 	const char *text = python.Py_GetVersion();
@@ -184,6 +198,8 @@ static void measure_and_patch(void)
 		unusable("a version that is not known");
 	else if (!type_is_as_known() || !measure_offset())
 		unusable("its layout is not known");
+	else if (has_asyncio_built_in())
+		unusable("asyncio is built into it");
 	else if (!cpython_contexts_patch())
 		unusable("its Context cannot be followed");
 	else
