@@ -225,8 +225,10 @@ struct method {
 bool cpython_patch_method(void *descriptor, const char *name, int flags, void *hook, void **ret_real)
 {
 	struct method *m;
+	void *found;
 
-	memcpy(&m, (char *)descriptor + DESCRIPTOR_METHOD, sizeof(m));
+	memcpy(&found, (char *)descriptor + DESCRIPTOR_METHOD, sizeof(found));
+	m = found;
 	if (!got_is_writable(m) || !got_is_readable(m->name) || strcmp(m->name, name) != 0 || m->flags != flags)
 		return false;
 	*ret_real = m->function;

@@ -288,7 +288,7 @@ static bool glimpse_label(const struct python_thread *there, struct label *ret)
 
 static enum runtime_answer glimpse(const void *from, struct label *ret)
 {
-	struct python_thread there, again;
+	struct python_thread there = {0}, again = {0};
 
 	if (!sys_read_memory(from, &there, sizeof(there)) || !there.adapted)
 		return RUNTIME_ABSENT;
@@ -370,7 +370,7 @@ static bool serves_another(const struct label *own, struct handle connection)
 
 static void requested(struct thread *t, struct conn *c, const struct context *context)
 {
-	struct label own, label = label_reference(conn_handle(c));
+	struct label own = {.kind = LABEL_UNKNOWN}, label = label_reference(conn_handle(c));
 	const void *current_one;
 
 	(void)context;
