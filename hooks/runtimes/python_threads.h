@@ -33,7 +33,7 @@ void python_in_queue(int change);
 
 /* The calling flow has made an object to wait on. */
 void python_made(const void *object);
-/* The calling flow waits for an object that another one is to wake it by; ret: for python_waited(), when that is over. NULL: not of interest. */
+/* The calling flow waits on an object, to be woken by another one. Returns what python_waited() needs when that is over, or NULL. */
 void *python_waiting(const void *object);
 void python_waited(void *wait, bool woken);
 /* It wakes those who wait for that object. */
