@@ -323,5 +323,5 @@ def serve(path, truth):
     if name == "mix":
         number = int(truth.split("-")[1])
         name = list(WAYS)[number % len(WAYS)]
-    (WAYS | OTHERS)[name](truth)
+    {**WAYS, **OTHERS}[name](truth)
     return (truth + "\n").encode()
