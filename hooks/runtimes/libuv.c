@@ -57,6 +57,16 @@ static struct uv_item *find(const void *request)
 }
 
 /* One that is there already was never finished: its loop is gone, and its memory used again. */
+/* Of a request that libuv was given with our callbacks: its item is there until run_done() has given it back. */
+static struct uv_item *item_of(void *request)
+{
+	struct uv_item *item = find(request);
+
+	if (!item)
+		__builtin_unreachable();
+	return item;
+}
+
 static struct uv_item *claim(void *request)
 {
 	struct uv_item *found = find(request);
@@ -133,7 +143,7 @@ static void end(bool begun, const struct carrier_saved *saved)
 
 static void run_work(void *request)
 {
-	struct uv_item *item = find(request);
+	struct uv_item *item = item_of(request);
 	struct carrier_saved saved;
 	bool begun = begin(&item->label, &saved);
 
@@ -144,7 +154,7 @@ static void run_work(void *request)
 /* The program may free the request, or queue it again, in its callback: the item is given back before. */
 static void run_done(void *request, int status)
 {
-	struct uv_item *item = find(request);
+	struct uv_item *item = item_of(request);
 	done_function *done = item->done;
 	struct label label = item->label;
 	struct carrier_saved saved;

@@ -100,15 +100,14 @@ static bool give_ancestors(void *type)
 static void *own_type(void)
 {
 	static bool tried, made;
-	unsigned long flags = 0;
+	uintptr_t flags;
 
 	if (tried)
 		return made ? copy : NULL;
 	tried = true;
 	memcpy(copy, python_more.function_type, sizeof(copy));
-	memcpy(&flags, field(copy, PYTHON_TYPE_FLAGS), sizeof(flags));
-	flags &= ~FLAG_VALID_VERSION_TAG;
-	memcpy(field(copy, PYTHON_TYPE_FLAGS), &flags, sizeof(flags));
+	flags = (uintptr_t)get_pointer(copy, PYTHON_TYPE_FLAGS); /* unsigned long, of a pointer's size */
+	set_pointer(copy, PYTHON_TYPE_FLAGS, (void *)(flags & ~FLAG_VALID_VERSION_TAG));
 	memset(field(copy, TYPE_VERSION_TAG), 0, sizeof(uint32_t));
 	set_pointer(copy, TYPE_CACHE, NULL);
 	set_pointer(copy, TYPE_SUBCLASSES, NULL);
