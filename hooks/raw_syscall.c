@@ -164,6 +164,7 @@ static long tell_after(long nr, long a, long b, long c, long d, long e, long f)
 	return result;
 }
 
+/* A table, of which there is nothing to split. NOLINTNEXTLINE(readability-function-size) */
 EXPORT long raw_syscall(long nr, long a, long b, long c, long d, long e, long f)
 {
 	switch (nr) {

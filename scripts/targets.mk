@@ -16,7 +16,7 @@ $(B)/interspan.1: scripts/interspan.1.in shim/config.def scripts/print-settings
 
 # Every target that a tests/*.mk calls NAME-test takes part in make test, but for those that are part of another one.
 targets_like = $(shell sed -n 's/^\($(1)\):.*/\1/p' $(sort $(wildcard tests/*.mk)))
-TESTS := $(filter-out integration-harness-test hooks-unit-test,$(call targets_like,[a-z0-9-]*-test))
+TESTS := $(filter-out integration-harness-test hooks-unit-test,$(sort $(call targets_like,[a-z0-9-]*-test)))
 LONG_TESTS := $(call targets_like,[a-z0-9-]*-test-extended)
 BENCHES := $(call targets_like,bench-[a-z0-9-]*) $(call targets_like,[a-z0-9-]*-bench)
 

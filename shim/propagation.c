@@ -62,7 +62,7 @@ bool propagation_traceparent(const struct http1_head *head, struct context *ret)
 /* By its digits alone: whoever has read the flag there asks ids.c the rest. */
 static bool has_minted_flag(struct slice value)
 {
-	return value.len == TRACEPARENT_LEN && value.p[53] == '8';
+	return value.p && value.len == TRACEPARENT_LEN && value.p[53] == '8';
 }
 
 bool propagation_is_minted(const struct http1_head *head)
