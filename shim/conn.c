@@ -15,7 +15,7 @@
 #include "shim/sys_socket.h"
 
 #define CONNS 262144u
-#define SPINS 20000 /* some tens of microseconds: far longer than anybody holds one, far shorter than a time slice */
+#define SPINS 5000 /* some microseconds: far longer than anybody holds one, far shorter than a time slice */
 #define SWEEP_INTERVAL_NS 1000000000u
 
 static struct pool conns;
@@ -63,7 +63,12 @@ static void pause_briefly(void)
 #endif
 }
 
-static bool lock(struct conn *c)
+bool conn_yield(void)
+{
+	return !process_is_sandboxed() && sys_call3(SYS_sched_yield, 0, 0, 0) == 0;
+}
+
+static bool spin_for(struct conn *c)
 {
 	for (int i = 0; i < SPINS; i++) {
 		uint32_t free = 0;
@@ -74,6 +79,16 @@ static bool lock(struct conn *c)
 		pause_briefly();
 	}
 	return false;
+}
+
+/* A holder that does not leave has been put to sleep in the middle: it is let run before the connection is given up. */
+static bool lock(struct conn *c)
+{
+	bool locked = spin_for(c);
+
+	for (int i = 0; !locked && i < CONN_YIELDS && conn_yield(); i++)
+		locked = spin_for(c);
+	return locked;
 }
 
 void conn_leave(struct conn *c)

@@ -117,6 +117,12 @@ struct conn *conn_enter_as(int fd, fd_word word);
 /* Enter it again after a real call. False: it was closed meanwhile. */
 bool conn_reenter(struct conn *c, int fd, fd_word word);
 void conn_leave(struct conn *c);
+/*
+ * Let another thread run, which the scheduler has put to sleep while it was busy with a connection. Not entered. False: a sandbox
+ * may not allow it.
+ */
+#define CONN_YIELDS 16
+bool conn_yield(void);
 /* Enter the connection of an exchange that is perhaps another thread's. NULL, not entered: it is over, or the connection is busy. */
 struct exchange *conn_enter_exchange(struct handle h);
 /* The same, opaque ones included. */

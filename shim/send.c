@@ -246,6 +246,18 @@ static struct conn *enter_to_send(int fd, fd_word word)
 	return c;
 }
 
+/* Another thread's send may be over but for what follows the real call, where the scheduler has put that thread to sleep. */
+static struct conn *wait_for_sender(const struct sending *s, fd_word word, struct conn *c)
+{
+	for (int i = 0; c && c->sending && i < CONN_YIELDS; i++) {
+		conn_leave(c);
+		if (!conn_yield())
+			i = CONN_YIELDS;
+		c = enter_to_send(s->fd, word);
+	}
+	return c;
+}
+
 ssize_t engine_send(const struct sending *s)
 {
 	fd_word word = fdtable_word(s->fd);
@@ -263,7 +275,7 @@ ssize_t engine_send(const struct sending *s)
 		guard_leave();
 		return s->plain(s);
 	}
-	c = enter_to_send(s->fd, word);
+	c = wait_for_sender(s, word, enter_to_send(s->fd, word));
 	if (c && c->sending) {
 		/* Another thread is in the middle of a send on it: whose bytes come first cannot be known. */
 		stats_count(STAT_CONTENDED);
