@@ -146,6 +146,9 @@ static void tell_result(long nr, long a, long b, long c, long d, int result)
 		if (result == 0)
 			engine_listening((int)a);
 		break;
+	case SYS_getpeername:
+		engine_peer_asked((int)a);
+		break;
 	default:
 		tell_created(nr, a, b, d, result);
 	}
@@ -231,6 +234,7 @@ EXPORT long raw_syscall(long nr, long a, long b, long c, long d, long e, long f)
 	case SYS_connect:
 	case SYS_listen:
 	case SYS_shutdown:
+	case SYS_getpeername:
 	case SYS_pipe:
 	case SYS_pipe2:
 	case SYS_eventfd:

@@ -40,13 +40,13 @@ static const struct family {
 	const char *name;
 	const char *patterns[12];
 } families[] = {
-	{ "connections", { "socket*", "bind", "listen", "accept*", "connect", "shutdown" } },
-	{ "reading", { "*read*_chk", "*recv*", "read", "readv" } },
-	{ "writing", { "write", "writev", "send*", "splice" } },
+	{ "connections", { "socket*", "bind", "listen", "accept*", "connect", "shutdown", "getpeername", "__connect" } },
+	{ "reading", { "*read*_chk", "*recv*", "read", "readv", "__read", "preadv*" } },
+	{ "writing", { "write", "writev", "send*", "splice", "__write", "__send", "pwritev*" } },
 	{ "waiting", { "epoll_*", "*poll*", "*select", "timerfd_*", "eventfd" } },
-	{ "descriptors", { "close*", "dup*", "fcntl*", "fclose", "freopen*", "pipe*" } },
-	{ "threads", { "pthread_*", "thrd_*" } },
-	{ "programs", { "*exec*", "posix_spawn*" } },
+	{ "descriptors", { "close*", "dup*", "fcntl*", "fclose", "freopen*", "pipe*", "__close", "__dup2", "__fcntl", "__pipe" } },
+	{ "threads", { "pthread_*", "thrd_*", "sem_*", "makecontext" } },
+	{ "programs", { "*exec*", "posix_spawn*", "_Fork", "clone" } },
 	{ "exit", { "_exit", "_Exit", "quick_exit" } },
 	{ "identity", { "set*id", "setgroups", "chroot", "prctl", "unshare", "setns", "setfs*" } },
 	{ "names", { "getaddrinfo" } },
