@@ -213,7 +213,7 @@ static bool covers(const Elf64_Sym *symbol, uint64_t address)
 	       (symbol->st_size == 0 || address - symbol->st_value < symbol->st_size);
 }
 
-const char *elf_function(const struct elf *elf, uint64_t offset, uint64_t *ret_into)
+static const char *search(const struct elf *elf, uint64_t offset, uint64_t *ret_into)
 {
 	const char *found = NULL;
 	uint64_t address, into = UINT64_MAX;
@@ -231,4 +231,17 @@ const char *elf_function(const struct elf *elf, uint64_t offset, uint64_t *ret_i
 	}
 	*ret_into = into;
 	return found;
+}
+
+const char *elf_function(struct elf *elf, uint64_t offset, uint64_t *ret_into)
+{
+	size_t i = (offset ^ offset >> 9) % ELF_REMEMBERED;
+
+	if (!elf->remembered[i].known || elf->remembered[i].offset != offset) {
+		elf->remembered[i].function = search(elf, offset, &elf->remembered[i].into);
+		elf->remembered[i].offset = offset;
+		elf->remembered[i].known = true;
+	}
+	*ret_into = elf->remembered[i].into;
+	return elf->remembered[i].function;
 }

@@ -97,7 +97,7 @@ static struct symbols_mapping *find_mapping(struct symbols *s, uint64_t address)
 
 /* ---- files ---- */
 
-static const struct elf *file_of(struct symbols *s, const struct symbols_mapping *m)
+static struct elf *file_of(struct symbols *s, const struct symbols_mapping *m)
 {
 	char path[MAPPED_PATH + 32];
 
@@ -156,7 +156,7 @@ static void add_build_id(struct line *line, const struct elf *elf)
 /* back: how far before the address the instruction is that it stands for. */
 static void describe(struct symbols *s, struct symbols_mapping *m, uint64_t address, uint64_t back, struct line *line)
 {
-	const struct elf *elf = file_of(s, m);
+	struct elf *elf = file_of(s, m);
 	uint64_t offset = address - m->start + m->offset, into = 0;
 	const char *function = elf ? elf_function(elf, offset - back, &into) : NULL;
 

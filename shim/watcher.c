@@ -64,11 +64,23 @@ static uint64_t away_since(struct watch *w, uint32_t turn)
 	return began < w->seen_ns ? began : w->seen_ns;
 }
 
+bool watcher_takes_stack(uint64_t now_ns)
+{
+	static uint64_t since_ns;
+	static unsigned taken;
+
+	if (now_ns - since_ns >= 1000000000u) {
+		since_ns = now_ns;
+		taken = 0;
+	}
+	return taken++ < WATCHER_STACKS_A_SECOND;
+}
+
 static void take_stack(struct watch *w, uint32_t turn, uint32_t tid)
 {
 	bool found = false;
 
-	if (atomic_load(&unwind_broken))
+	if (atomic_load(&unwind_broken) || !watcher_takes_stack(clock_monotonic_ns()))
 		return;
 	atomic_store(&unwinding, true);
 	/* The thread does not look at w->stack before it is told that there is one. */

@@ -32,6 +32,13 @@ static inline void watcher_ensure(uint64_t now_ns)
 uint64_t watcher_look(uint64_t now_ns);
 
 /*
+ * Is a stack to be read at now_ns? Reading one and, later, its symbols takes milliseconds, which a machine that
+ * starves, where every loop stalls, does not have: true so many times a second. The watcher's thread; or a test.
+ */
+#define WATCHER_STACKS_A_SECOND 10
+bool watcher_takes_stack(uint64_t now_ns);
+
+/*
  * End the thread, and wait a little, until the kernel no longer counts it: before a fork in a process that would
  * otherwise be single-threaded, before unshare and setns, and at the end. It is not made again at once. In a sandbox,
  * where nobody can be woken or waited for, it is only told.

@@ -150,6 +150,39 @@ static void look_up_everywhere(const char *path)
 	elf_free(elf);
 }
 
+/* What one was told is remembered; others share its place there. */
+static void the_answer_is_the_same_each_time(void **state)
+{
+	struct elf *fresh = elf_open("/proc/self/exe"), *asked = elf_open("/proc/self/exe");
+	unsigned named = 0;
+
+	(void)state;
+	assert_non_null(fresh);
+	assert_non_null(asked);
+	for (unsigned round = 0; round < 3; round++) {
+		for (uint64_t offset = 0; offset < 1 << 20; offset += 61) {
+			uint64_t into = 0, again = 0;
+			const char *name = elf_function(asked, offset, &into);
+
+			if (round > 0 && offset % 7)
+				continue;
+			memset(fresh->remembered, 0, sizeof(fresh->remembered));
+
+			const char *once = elf_function(fresh, offset, &again);
+
+			assert_int_equal(name != NULL, once != NULL);
+			if (!name)
+				continue;
+			named++;
+			assert_string_equal(name, once);
+			assert_int_equal(into, again);
+		}
+	}
+	assert_true(named > 100);
+	elf_free(fresh);
+	elf_free(asked);
+}
+
 static void broken_files_do_no_harm(void **state)
 {
 	char path[] = "/tmp/test_symbols.XXXXXX";
@@ -192,6 +225,7 @@ int main(void)
 		cmocka_unit_test(a_return_address_may_lie_behind_its_function),
 		cmocka_unit_test(whole_lines_only),
 		cmocka_unit_test(nobodys_addresses_stay_numbers),
+		cmocka_unit_test(the_answer_is_the_same_each_time),
 		cmocka_unit_test(broken_files_do_no_harm),
 	};
 

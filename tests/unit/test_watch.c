@@ -585,6 +585,18 @@ static void a_forked_child_is_watched_by_its_own_number(void **state)
 	assert_int_equal(status, 0);
 }
 
+static void so_many_stacks_a_second(void **state)
+{
+	const uint64_t second_ns = 1000000000;
+
+	(void)state;
+	for (uint64_t now_ns = 5 * second_ns; now_ns < 8 * second_ns; now_ns += second_ns) {
+		for (unsigned i = 0; i < WATCHER_STACKS_A_SECOND; i++)
+			assert_true(watcher_takes_stack(now_ns + i));
+		assert_false(watcher_takes_stack(now_ns + second_ns - 1));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -610,6 +622,7 @@ int main(void)
 		cmocka_unit_test_setup(a_thread_that_ends_is_watched_no_more, up),
 		cmocka_unit_test_setup(a_thread_that_is_gone_is_found_out, up),
 		cmocka_unit_test_setup(a_forked_child_is_watched_by_its_own_number, up),
+		cmocka_unit_test_setup(so_many_stacks_a_second, up),
 	};
 
 	return ENGINE_RUN_EACH(tests);
