@@ -12,6 +12,8 @@
 /* No exit waits this long, so none need begin to. */
 #define SLOW_MS 500
 #define BACK_OFF_SLICE_MS 5000
+/* Of the 350 ms for which an exit waits for its flush. The rest is for the spans themselves, and a file under way. */
+#define SYMBOLS_NS (100 * MS_NS)
 
 void drain_begin(struct drain *d, uint8_t *room)
 {
@@ -77,10 +79,19 @@ static bool flush_wanted(struct drain *d)
 	uint32_t flush;
 
 	if (consumer_flush_wanted(d->consumer, &flush)) {
+		if (!d->flush_wanted)
+			d->flush_ns = clock_monotonic_ns();
 		d->flush = flush;
 		d->flush_wanted = true;
 	}
 	return d->flush_wanted;
+}
+
+bool drain_is_late(void *drain)
+{
+	struct drain *d = drain;
+
+	return is_stopping(d) || (flush_wanted(d) && clock_monotonic_ns() - d->flush_ns >= SYMBOLS_NS);
 }
 
 bool drain_is_urgent(struct drain *d)
@@ -186,6 +197,7 @@ static enum batch_end drain_batch(struct drain *d)
 
 	if (n == 0)
 		return BATCH_LAST;
+	symbols_ask_when_late(&d->exporter->encoder.symbols, drain_is_late, d);
 	spans = exporter_encode(d->exporter, d->consumer, &d->batch, &invalid);
 	if (spans && !deliver(d, &delivery)) {
 		if (!d->lost)

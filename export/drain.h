@@ -30,6 +30,7 @@ struct drain {
 	uint64_t told_ns;    /* when the counters were last exported, or drain_begin() */
 	uint64_t stopped_ns; /* when stop was first seen; 0 = not yet */
 	uint32_t flush;      /* asked for and not done */
+	uint64_t flush_ns;   /* since when it is known to be wanted */
 	bool flush_wanted;
 	bool down;           /* what we said with consumer_set_collector_down() */
 	bool lost;           /* another consumer took over */
@@ -52,5 +53,7 @@ void drain_run(struct drain *drain);
 bool drain_may_send(struct drain *drain, bool leaving);
 /* Is somebody waiting for a flush, or a quarter of a shard waiting to be taken? */
 bool drain_is_urgent(struct drain *drain);
+/* Is whoever waits for a flush, or for the thread to return, about to go without what is still to be sent? struct drain. */
+bool drain_is_late(void *drain);
 /* For what else the thread does between two batches: keeps the heartbeat. False: back to work. */
 bool drain_may_dally(struct drain *drain);

@@ -107,24 +107,77 @@ static bool find_section(int fd, const Elf64_Ehdr *header, uint32_t type, Elf64_
 	return false;
 }
 
+static int by_start(const void *a, const void *b)
+{
+	const struct elf_symbol *x = a, *y = b;
+
+	if (x->start != y->start)
+		return x->start < y->start ? -1 : 1;
+	return x->outer < y->outer ? 1 : -1; /* the place in the file, as yet */
+}
+
+static void link_outer(struct elf *elf)
+{
+	for (size_t i = 0; i < elf->n_symbols; i++) {
+		uint32_t outer = (uint32_t)i;
+
+		while (outer > 0 && elf->symbols[outer - 1].end <= elf->symbols[i].end)
+			outer = elf->symbols[outer - 1].outer;
+		elf->symbols[i].outer = outer;
+	}
+}
+
+/* Assembly may give its functions no size: then the nearest one before stands. */
+static bool read_function(const struct elf *elf, const Elf64_Sym *symbol, struct elf_symbol *ret)
+{
+	unsigned type = ELF64_ST_TYPE(symbol->st_info);
+
+	if ((type != STT_FUNC && type != STT_GNU_IFUNC) || symbol->st_shndx == SHN_UNDEF ||
+	    symbol->st_name >= elf->names_len)
+		return false;
+	ret->start = symbol->st_value;
+	ret->end = symbol->st_value + symbol->st_size;
+	if (symbol->st_size == 0 || ret->end < ret->start)
+		ret->end = UINT64_MAX;
+	ret->name = symbol->st_name;
+	return true;
+}
+
+/* A large program has 100,000, and each frame of a stack is asked for. */
+static bool index_symbols(struct elf *elf, const Elf64_Sym *table, size_t n)
+{
+	elf->symbols = calloc(n + 1, sizeof(*elf->symbols));
+	if (!elf->symbols)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		if (!read_function(elf, &table[i], &elf->symbols[elf->n_symbols]))
+			continue;
+		elf->symbols[elf->n_symbols++].outer = (uint32_t)i;
+	}
+	qsort(elf->symbols, elf->n_symbols, sizeof(*elf->symbols), by_start);
+	link_outer(elf);
+	return true;
+}
+
 static bool read_symbols(struct elf *elf, int fd, const Elf64_Ehdr *header, uint32_t type)
 {
 	Elf64_Shdr symbols, names;
+	Elf64_Sym *table;
+	bool indexed;
 
 	if (!find_section(fd, header, type, &symbols) || symbols.sh_entsize != sizeof(Elf64_Sym) ||
 	    !section_at(fd, header, symbols.sh_link, &names))
 		return false;
-	elf->symbols = read_table(fd, symbols.sh_offset, symbols.sh_size);
+	table = read_table(fd, symbols.sh_offset, symbols.sh_size);
 	elf->names = read_table(fd, names.sh_offset, names.sh_size);
-	if (!elf->symbols || !elf->names) {
-		free(elf->symbols);
-		free(elf->names);
-		elf->symbols = elf->names = NULL;
-		return false;
-	}
-	elf->n_symbols = symbols.sh_size / sizeof(Elf64_Sym);
 	elf->names_len = names.sh_size;
-	return true;
+	indexed = table && elf->names && index_symbols(elf, table, symbols.sh_size / sizeof(*table));
+	free(table);
+	if (!indexed) {
+		free(elf->names);
+		elf->names = NULL;
+	}
+	return indexed;
 }
 
 static bool is_ours(const Elf64_Ehdr *header)
@@ -203,45 +256,25 @@ static bool address_of(const struct elf *elf, uint64_t offset, uint64_t *ret)
 	return false;
 }
 
-/* Assembly may give its functions no size: then the nearest one before stands. */
-static bool covers(const Elf64_Sym *symbol, uint64_t address)
+const char *elf_function(const struct elf *elf, uint64_t offset, uint64_t *ret_into)
 {
-	unsigned type = ELF64_ST_TYPE(symbol->st_info);
-
-	return (type == STT_FUNC || type == STT_GNU_IFUNC) && symbol->st_shndx != SHN_UNDEF &&
-	       symbol->st_value <= address &&
-	       (symbol->st_size == 0 || address - symbol->st_value < symbol->st_size);
-}
-
-static const char *search(const struct elf *elf, uint64_t offset, uint64_t *ret_into)
-{
-	const char *found = NULL;
-	uint64_t address, into = UINT64_MAX;
+	size_t low = 0, high = elf->n_symbols;
+	uint64_t address;
 
 	if (!address_of(elf, offset, &address))
 		return NULL;
-	for (size_t i = 0; i < elf->n_symbols; i++) {
-		Elf64_Sym symbol;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
 
-		memcpy(&symbol, (const char *)elf->symbols + i * sizeof(symbol), sizeof(symbol));
-		if (!covers(&symbol, address) || address - symbol.st_value >= into || symbol.st_name >= elf->names_len)
-			continue;
-		found = elf->names + symbol.st_name;
-		into = address - symbol.st_value;
+		if (elf->symbols[middle].start <= address)
+			low = middle + 1;
+		else
+			high = middle;
 	}
-	*ret_into = into;
-	return found;
-}
-
-const char *elf_function(struct elf *elf, uint64_t offset, uint64_t *ret_into)
-{
-	size_t i = (offset ^ offset >> 9) % ELF_REMEMBERED;
-
-	if (!elf->remembered[i].known || elf->remembered[i].offset != offset) {
-		elf->remembered[i].function = search(elf, offset, &elf->remembered[i].into);
-		elf->remembered[i].offset = offset;
-		elf->remembered[i].known = true;
-	}
-	*ret_into = elf->remembered[i].into;
-	return elf->remembered[i].function;
+	while (low > 0 && elf->symbols[low - 1].end <= address)
+		low = elf->symbols[low - 1].outer;
+	if (low == 0)
+		return NULL;
+	*ret_into = address - elf->symbols[low - 1].start;
+	return elf->names + elf->symbols[low - 1].name;
 }

@@ -12,7 +12,12 @@
 
 #define ELF_BUILD_ID_BYTES 20
 
-#define ELF_REMEMBERED 512
+/* A function. They are sorted by where they start; of those that start together, the file's first is the last. */
+struct elf_symbol {
+	uint64_t start, end; /* UINT64_MAX: it says no size, and ends nowhere */
+	uint32_t name;
+	uint32_t outer;      /* the nearest before it that ends later, counted from 1; 0: none */
+};
 
 struct elf {
 	uint64_t device, inode, size;
@@ -23,16 +28,10 @@ struct elf {
 	} loads[8];
 	uint8_t build_id[ELF_BUILD_ID_BYTES];
 	unsigned build_id_len;
-	void *symbols; /* Elf64_Sym[n_symbols] */
+	struct elf_symbol *symbols;
 	size_t n_symbols;
 	char *names;   /* ends with a NUL */
 	size_t names_len;
-	/* Answers, by offset: the same few places are asked for again and again, and a large program has 100,000 symbols. */
-	struct {
-		bool known;
-		uint64_t offset, into;
-		const char *function;
-	} remembered[ELF_REMEMBERED];
 };
 
 /* NULL: it cannot be read, or is none. */
@@ -41,4 +40,4 @@ void elf_free(struct elf *elf);
 /* Is the file at path the one that was read? */
 bool elf_is_at(const struct elf *elf, const char *path);
 /* The function that the byte at offset of the file is in, NULL when none is known. */
-const char *elf_function(struct elf *elf, uint64_t offset, uint64_t *ret_into);
+const char *elf_function(const struct elf *elf, uint64_t offset, uint64_t *ret_into);

@@ -22,6 +22,8 @@ struct symbols_mapping {
 	uint64_t start, end, offset;
 	char path[MAPPED_PATH]; /* "" where there is none; "[vdso]" and the like as they are */
 	bool named; /* in the text that is being made: its build id is there already */
+	bool looked;
+	struct elf *elf; /* what was found then; NULL: nothing */
 };
 
 /* ---- /proc/PID/maps ---- */
@@ -72,6 +74,12 @@ void symbols_begin(struct symbols *s, uint32_t pid, uint64_t start_time)
 	s->start_time = start_time;
 }
 
+void symbols_ask_when_late(struct symbols *s, symbols_late_fn *late, void *arg)
+{
+	s->late = late;
+	s->late_arg = arg;
+}
+
 void symbols_forget(struct symbols *s)
 {
 	forget_mappings(s);
@@ -97,10 +105,29 @@ static struct symbols_mapping *find_mapping(struct symbols *s, uint64_t address)
 
 /* ---- files ---- */
 
-static struct elf *file_of(struct symbols *s, const struct symbols_mapping *m)
+/* Its place is another's now. */
+static void forget_file(struct symbols *s, struct elf *elf)
+{
+	for (size_t i = 0; elf && i < s->n_mappings; i++) {
+		if (s->mappings[i].elf != elf)
+			continue;
+		s->mappings[i].looked = false;
+		s->mappings[i].elf = NULL;
+	}
+	elf_free(elf);
+}
+
+static bool is_late(const struct symbols *s)
+{
+	return s->late && s->late(s->late_arg);
+}
+
+/* Among those that were read, or else read now. */
+static struct elf *find_file(struct symbols *s, struct symbols_mapping *m)
 {
 	char path[MAPPED_PATH + 32];
 
+	m->looked = true;
 	/* One that was replaced ends in " (deleted)", and is not to be found. */
 	if (m->path[0] != '/' || strlen(m->path) == MAPPED_PATH - 1)
 		return NULL;
@@ -112,15 +139,25 @@ static struct elf *file_of(struct symbols *s, const struct symbols_mapping *m)
 		if (s->files[i] && elf_is_at(s->files[i], path))
 			return s->files[i];
 
-	struct elf *elf = elf_open(path);
+	/* If it is, the next one who asks is to ask again. */
+	m->looked = !is_late(s);
+
+	struct elf *elf = m->looked ? elf_open(path) : NULL;
 	struct elf **place = &s->files[s->next_file];
 
 	if (!elf)
 		return NULL;
 	s->next_file = (s->next_file + 1) % SYMBOLS_FILES;
-	elf_free(*place);
+	forget_file(s, *place);
 	*place = elf;
 	return elf;
+}
+
+static const struct elf *file_of(struct symbols *s, struct symbols_mapping *m)
+{
+	if (!m->looked)
+		m->elf = find_file(s, m);
+	return m->elf;
 }
 
 /* ---- text ---- */
@@ -156,7 +193,7 @@ static void add_build_id(struct line *line, const struct elf *elf)
 /* back: how far before the address the instruction is that it stands for. */
 static void describe(struct symbols *s, struct symbols_mapping *m, uint64_t address, uint64_t back, struct line *line)
 {
-	struct elf *elf = file_of(s, m);
+	const struct elf *elf = file_of(s, m);
 	uint64_t offset = address - m->start + m->offset, into = 0;
 	const char *function = elf ? elf_function(elf, offset - back, &into) : NULL;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,6 +15,9 @@
 struct symbols_mapping;
 struct elf;
 
+/* Is it too late to read another file? Asked before each one. */
+typedef bool symbols_late_fn(void *arg);
+
 #define SYMBOLS_FILES 8
 
 struct symbols {
@@ -23,6 +27,8 @@ struct symbols {
 	size_t n_mappings;
 	struct elf *files[SYMBOLS_FILES]; /* read lately */
 	unsigned next_file;
+	symbols_late_fn *late; /* NULL: it never is */
+	void *late_arg;
 };
 
 /*
@@ -30,13 +36,16 @@ struct symbols {
  * forgotten.
  */
 void symbols_begin(struct symbols *s, uint32_t pid, uint64_t start_time);
+/* Reading a large file takes some 30 ms. Where the time is up, stacks go without the names of files not read yet. */
+void symbols_ask_when_late(struct symbols *s, symbols_late_fn *late, void *arg);
 /* What was read of the process, which may load and unload: read it anew at the next stack. */
 void symbols_forget(struct symbols *s);
 void symbols_free(struct symbols *s);
 
 /*
  * The text of a stack, one line each, innermost first: "function+0x1f (/usr/lib/libfoo.so+0x2a4f) build-id 09af..",
- * the build id where a file is named first; what cannot be told is left out, down to the bare address. Frames of ours
+ * the build id where a file is named first; what cannot be told is left out, down to the bare address; of
+ * a file for which it is too late, the function and the build id. Frames of ours
  * are not shown. All addresses but the first are return addresses, and stand for the call before them. Whole lines,
  * at most cap bytes. s: NULL knows nothing. Returns the length.
  */

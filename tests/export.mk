@@ -41,7 +41,12 @@ $(B)/bench_export: tests/bench/bench_export.c $(PLUGIN_OBJ) $(XT_SEGMENT)
 	$(call msg,LINK,$@)
 	$(Q)$(CC) $(BASE) -o $@ $^ $(EXPORT_LIBS) -lpthread
 
-export-unit: $(XT_UNITS:%=$(XT)/%) ## unit tests of the exporter
+$(XT)/test_drain: tests/unit/test_drain.c $(PLUGIN_OBJ) $(XT_SEGMENT)
+	$(call msg,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BASE) -o $@ $^ -lcmocka $(EXPORT_LIBS) -lpthread
+
+export-unit: $(XT_UNITS:%=$(XT)/%) $(XT)/test_drain ## unit tests of the exporter
 	$(Q)for t in $(abspath $^); do $$t || exit 1; done
 
 export-integration: $(XT)/segment_writer $(B)/libinterspan.so $(B)/libinterspan-export.so $(B)/interspan-agent ## exporter, agent, collector
