@@ -9,6 +9,7 @@
 #include "shim/forwarder.h"
 #include "shim/http_attributes.h"
 #include "shim/http_url.h"
+#include "shim/oracle.h"
 #include "shim/propagation.h"
 #include "shim/rules.h"
 #include "shim/runtime.h"
@@ -157,7 +158,7 @@ void client_stimulated(struct conn *c)
 	thread_stimulated(t, e ? e->parent : HANDLE_NONE);
 	runtime_answered(t, e);
 	if (e && !handle_is_none(e->waiter))
-		rules_expect(t, e->waiter, (enum evidence)e->rule);
+		oracle_expect(t, e->waiter, (enum evidence)e->rule);
 }
 
 void client_response(struct conn *c, const struct http1_head *head)

@@ -580,33 +580,3 @@ bool rules_is_own_descriptor(const struct thread *t, int fd)
 
 	return c->role == CONN_CLIENT || (sync && sync->connection == fdtable_object(word));
 }
-
-/* ---- the oracle ---- */
-
-void rules_expect(struct thread *t, struct handle who, enum evidence rule)
-{
-	bool eliminated = rule != EVIDENCE_RUNTIME && rule != EVIDENCE_WORK_ITEM;
-
-	if (eliminated && t->window.n + t->window.other == 1) {
-		t->expected = who;
-		t->expected_rule = (uint8_t)rule;
-	}
-}
-
-void rules_observe_response(struct thread *t, struct handle who)
-{
-	struct handle expected = t->expected;
-
-	if (handle_is_none(expected))
-		return;
-	t->expected = HANDLE_NONE;
-	if (t->window.n + t->window.other != 1)
-		return; /* something else was handled as well: nothing can be concluded */
-	if (handle_equal(expected, who)) {
-		stats_count(STAT_ORACLE_HITS);
-		return;
-	}
-	stats_count(STAT_ORACLE_MISSES);
-	if (t->expected_rule != EVIDENCE_STAMP)
-		loop_revoke(t->loop, (enum evidence)t->expected_rule);
-}

@@ -64,9 +64,3 @@ struct handle rules_presumed_of(const struct thread *t, const struct http1_head 
 /* Is fd a descriptor that a thread serving its request synchronously would wait for: its own request's connection, or a
  * connection that it is a client on? */
 bool rules_is_own_descriptor(const struct thread *t, int fd);
-
-/* ---- the oracle ---- */
-/* The response to a client exchange made for `who` by `rule` was read. */
-void rules_expect(struct thread *t, struct handle who, enum evidence rule);
-/* A response to server exchange `who` begins to be written: does it agree with what was just read? */
-void rules_observe_response(struct thread *t, struct handle who);

@@ -7,9 +7,9 @@
 #include "shim/forwarder.h"
 #include "shim/http_attributes.h"
 #include "shim/job_queue.h"
+#include "shim/oracle.h"
 #include "shim/process.h"
 #include "shim/propagation.h"
-#include "shim/rules.h"
 #include "shim/runtime.h"
 #include "shim/span.h"
 #include "shim/stats.h"
@@ -162,7 +162,7 @@ void server_response(struct conn *c, const struct http1_head *head)
 	note_crossing(e);
 	coroutine_answers(thread_self(), e);
 	job_queue_answers(thread_self(), e);
-	rules_observe_response(thread_self(), exchange_handle(e));
+	oracle_observe_response(thread_self(), exchange_handle(e));
 	http_describe_response(e, head);
 }
 
