@@ -98,7 +98,7 @@ static const char *lookup(char *const envp[], const char *name)
 	size_t len = strlen(name);
 
 	for (; envp != NULL && *envp != NULL; envp++)
-		if (strncmp(*envp, name, len) == 0 && (*envp)[len] == '=')
+		if (**envp == *name && strncmp(*envp, name, len) == 0 && (*envp)[len] == '=')
 			return (*envp)[len + 1] != '\0' ? *envp + len + 1 : NULL;
 	return NULL;
 }
