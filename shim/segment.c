@@ -16,15 +16,49 @@
  * A page of a file in /dev/shm gets its memory when it is first touched, and where there is none left the touch is a SIGBUS.
  * The kernel answers EFAULT instead when it is the one to touch: a shared wake looks its page up for writing.
  */
+static bool touch_pages(uint8_t *ring, uint64_t at, uint64_t end)
+{
+	for (; at < end; at += SEGMENT_PAGE)
+		if (sys_futex_wake((_Atomic uint32_t *)(void *)(ring + at), 1) < 0)
+			return false;
+	return true;
+}
+
 static __attribute__((noinline)) bool shard_populate(struct segment_shard *shard, uint8_t *ring, uint64_t end)
 {
 	uint64_t at = atomic_load_explicit(&shard->populated, memory_order_relaxed) & ~(uint64_t)(SEGMENT_PAGE - 1);
 
-	for (; at < end; at += SEGMENT_PAGE)
-		if (sys_futex_wake((_Atomic uint32_t *)(void *)(ring + at), 1) < 0)
-			return false;
-	atomic_store_explicit(&shard->populated, at, memory_order_relaxed);
+	end = (end + SEGMENT_PAGE - 1) & ~(uint64_t)(SEGMENT_PAGE - 1);
+	if (at >= end)
+		return true;
+	if (!touch_pages(ring, at, end))
+		return false;
+	atomic_store_explicit(&shard->populated, end, memory_order_relaxed);
 	return true;
+}
+
+/*
+ * The same before the shard is claimed. The kernel may have a thread wait here for whoever maps memory in this process; many did
+ * at once, each with a shard of its own, until there was none left. In a shard that we own nothing is left to wait for, then.
+ */
+static __attribute__((noinline)) void shard_touch(const struct segment *segment, uint32_t index, uint64_t size)
+{
+	const struct segment_shard *shard = &segment->header->shards[index];
+	uint64_t at = atomic_load_explicit(&shard->populated, memory_order_relaxed) & ~(uint64_t)(SEGMENT_PAGE - 1);
+	uint64_t offset = atomic_load_explicit(&shard->head, memory_order_relaxed) & (segment->shard_bytes - 1) & ~7ull;
+	uint64_t end = offset + size <= segment->shard_bytes ? offset + size : size;
+
+	(void)touch_pages(segment->rings + index * segment->shard_bytes, at, end);
+}
+
+static bool shard_needs_memory(const struct segment *segment, uint32_t index, uint64_t size)
+{
+	const struct segment_shard *shard = &segment->header->shards[index];
+	uint64_t head = atomic_load_explicit(&shard->head, memory_order_relaxed);
+
+	return !segment->mute && atomic_load_explicit(&shard->owner, memory_order_relaxed) == 0 &&
+	       (head & (segment->shard_bytes - 1)) + size >
+					 atomic_load_explicit(&shard->populated, memory_order_relaxed);
 }
 
 /* A record of version 0 fills what is left at a ring's end when the next record does not fit there. */
@@ -113,6 +147,8 @@ int segment_append(struct segment *segment, struct record *record, uint32_t *hom
 	record->process = segment->process;
 	for (i = 0; i <= mask; i++) {
 		index = (*home + i) & mask;
+		if (shard_needs_memory(segment, index, record->size))
+			shard_touch(segment, index, record->size);
 		if (!shard_append(segment, index, record, &half))
 			continue;
 		*home = index;

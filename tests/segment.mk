@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Tests of the segment, its consumer, settings, messages, counters and the helper thread.
 SG := $(B)/segment-test
-SG_UNITS := record segment segment_threads consumer consumer_kill config log stats resource helper
+SG_UNITS := record segment segment_threads segment_memory consumer consumer_kill config log stats resource helper
 SG_SRC := $(addprefix shim/,record.c segment.c segment_file.c resource.c container.c task.c rundir.c config.c log.c stats.c) \
 	export/consumer.c export/consumer_take.c tests/unit/segment_fixture.c
 SG_SRC_helper := $(addprefix shim/,helper.c background.c plugin.c real.c self.c)
