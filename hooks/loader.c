@@ -5,8 +5,8 @@
  * same thread next comes by (tell_modules() in hook.h): by then the load has ended, or the loaded object's
  * constructors are running, and either way the whole of it is mapped and relocated.
  *
- * The flags are passed on as they are. An object opened with RTLD_DEEPBIND finds libc before us and stays unseen;
- * taking the flag away would bind it to other copies of its own libraries.
+ * The flags are passed on as they are: without RTLD_DEEPBIND an object might be bound to other copies of its own libraries. Its calls
+ * are led to us later (shim/deep_bind.c).
  */
 #include "hooks/hook.h"
 
@@ -22,5 +22,7 @@ EXPORT MAY_JUMP void *dlopen(const char *file, int flags)
 {
 	tell_modules();
 	loader_entered = true;
+	if (flags & RTLD_DEEPBIND)
+		engine_binding_deeply();
 	JUMP return REAL(dlopen)(file, flags);
 }

@@ -167,6 +167,8 @@ void engine_identity_changed(enum identity_change change);
  * dlopen, wait, thread creation, or the next descriptor that it opens. The load may have failed.
  */
 void engine_module_loaded(void);
+/* A load with RTLD_DEEPBIND begins: what it brings will find libc before us, and is looked at when it has been loaded. */
+void engine_binding_deeply(void);
 void engine_uring_seen(void);    /* io_uring_setup: I/O may bypass us from now on; elimination rules go off */
 
 /* ---- names ---- */

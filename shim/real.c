@@ -396,3 +396,33 @@ bool real_is_overridden(const char *name)
 
 	return dl_iterate_phdr(search_in_object, &search) && search.address != real_find(name);
 }
+
+static int search_in_ours(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	struct search *search = arg;
+	struct object object;
+	struct found found;
+
+	(void)size;
+	if (!is_ours(info))
+		return 0;
+	if (!object_open(&object, info))
+		return 1;
+	found = find(&object, &search->wanted);
+	search->address = found.symbol ? symbol_address(&object, found.symbol) : NULL;
+	return 1;
+}
+
+bool real_hook(size_t i, const char **ret_name, void **ret_real, void **ret_hook)
+{
+	struct search search;
+
+	if (i >= NAMES)
+		return false;
+	search = (struct search){ .wanted = wanted_name(names[i]) };
+	dl_iterate_phdr(search_in_ours, &search);
+	*ret_name = names[i];
+	*ret_real = pointer_get(i);
+	*ret_hook = search.address;
+	return true;
+}

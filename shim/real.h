@@ -75,6 +75,9 @@ void *real_find(const char *name);
 struct dl_phdr_info;
 void *real_find_in(const struct dl_phdr_info *info, const char *name);
 
+/* The function of number i that we stand in front of, and what of ours does; false: there are not so many. Same properties. */
+bool real_hook(size_t i, const char **ret_name, void **ret_real, void **ret_hook);
+
 /* Does an object before libc define name, too? Then that definition is the one that programs and libraries call. */
 bool real_is_overridden(const char *name);
 

@@ -4,6 +4,7 @@
 #include <link.h>
 #include <string.h>
 
+#include "shim/deep_bind.h"
 #include "shim/engine.h"
 #include "shim/thread.h"
 
@@ -136,6 +137,7 @@ void engine_module_loaded(void)
 {
 	bool found = false;
 
+	deep_bind_patch();
 	(void)dl_iterate_phdr(look, &found);
 	if (found)
 		thread_classes_distrust();

@@ -271,6 +271,10 @@ void engine_module_loaded(void)
 {
 }
 
+void engine_binding_deeply(void)
+{
+}
+
 void engine_uring_seen(void)
 {
 }

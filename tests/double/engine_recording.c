@@ -288,6 +288,11 @@ void engine_module_loaded(void)
 	record("module loaded\n");
 }
 
+void engine_binding_deeply(void)
+{
+	record("binding deeply\n");
+}
+
 void engine_uring_seen(void)
 {
 	record("uring\n");

@@ -440,15 +440,15 @@ static void a_load_is_told_when_the_thread_comes_by(void **state)
 	FAKE(socket), FAKE(epoll_wait), FAKE(poll), FAKE(pthread_create);
 	assert_null(dlopen("library", RTLD_LAZY | RTLD_DEEPBIND));
 	assert_int_equal(fake.arg[1], RTLD_LAZY | RTLD_DEEPBIND);
-	TOLD("");
+	TOLD("binding deeply\n");
 	CALL(-1, EMFILE, socket(AF_INET, SOCK_STREAM, 0));
 	CALL(-1, EMFILE, socket(AF_INET, SOCK_STREAM, 0));
-	TOLD("module loaded\n");
+	TOLD("binding deeply\nmodule loaded\n");
 	dlopen("library", RTLD_LAZY);
 	dlopen("library", RTLD_LAZY);
-	TOLD("module loaded\nmodule loaded\n");
+	TOLD("binding deeply\nmodule loaded\nmodule loaded\n");
 	CALL(0, 0, epoll_wait(FD, &(struct epoll_event){ 0 }, 1, 0));
-	TOLD("module loaded\nmodule loaded\nmodule loaded\nwait begin 700 max 1\nwait end 700 = 0\n");
+	TOLD("binding deeply\nmodule loaded\nmodule loaded\nmodule loaded\nwait begin 700 max 1\nwait end 700 = 0\n");
 }
 
 static void names_are_told_when_wanted(void **state)
