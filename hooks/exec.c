@@ -26,6 +26,18 @@ struct exec_call {
 #define LARGE_ENVIRONMENT 1024
 #define ADDED_ENTRIES 8 /* what the engine may add, and the closing NULL */
 
+/* The two that return in this process. */
+static int run_spawn(const struct exec_call *call, char *const *envp);
+static int run_spawnp(const struct exec_call *call, char *const *envp);
+
+/* The environment comes first: what the engine knows of the request that this child was forked for ends with its memory. */
+static int run_with(const struct exec_call *call, char *const *envp)
+{
+	if (call->run != run_spawn && call->run != run_spawnp)
+		engine_executing();
+	return call->run(call, envp);
+}
+
 /* Frames of their own, so that only a call that changes the environment has an array on its stack. */
 static __attribute__((noinline)) int run_small(const struct exec_call *call)
 {
@@ -34,7 +46,7 @@ static __attribute__((noinline)) int run_small(const struct exec_call *call)
 
 	scratch.envp = envp;
 	scratch.envp_max = SMALL_ENVIRONMENT;
-	return call->run(call, engine_exec_environment(call->path, call->envp, &scratch));
+	return run_with(call, engine_exec_environment(call->path, call->envp, &scratch));
 }
 
 static __attribute__((noinline)) int run_large(const struct exec_call *call)
@@ -44,21 +56,15 @@ static __attribute__((noinline)) int run_large(const struct exec_call *call)
 
 	scratch.envp = envp;
 	scratch.envp_max = LARGE_ENVIRONMENT;
-	return call->run(call, engine_exec_environment(call->path, call->envp, &scratch));
+	return run_with(call, engine_exec_environment(call->path, call->envp, &scratch));
 }
-
-/* The two that return in this process. */
-static int run_spawn(const struct exec_call *call, char *const *envp);
-static int run_spawnp(const struct exec_call *call, char *const *envp);
 
 static int run(const struct exec_call *call)
 {
 	size_t count = 0;
 
-	if (call->run != run_spawn && call->run != run_spawnp)
-		engine_executing();
 	if (!call->envp || engine_exec_environment(call->path, call->envp, NULL))
-		return call->run(call, call->envp);
+		return run_with(call, call->envp);
 	while (call->envp[count] && count < LARGE_ENVIRONMENT)
 		count++;
 	return count + ADDED_ENTRIES <= SMALL_ENVIRONMENT ? run_small(call) : run_large(call);

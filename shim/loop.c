@@ -147,7 +147,7 @@ static __attribute__((noinline)) uint32_t make_loop(int epfd, fd_word word)
 {
 	uint32_t slot = loop_new();
 
-	loop_at(slot)->many = slot != 0;
+	loop_at(slot)->many = loop_at(slot)->mixed = slot != 0;
 	if (slot && !fdtable_replace(epfd, word, FD_EPOLL, slot)) {
 		pool_give(&loops, slot); /* another thread was first */
 		word = fdtable_word(epfd);
@@ -312,12 +312,14 @@ static bool waits_for_own_calls(const struct thread *t, const struct pollfd *fds
 	return true;
 }
 
-static void leaving_for_poll_loop(struct thread *t, bool many)
+static void leaving_for_poll_loop(struct thread *t, bool many, int fd)
 {
 	leaving_window(t);
 	t->poll_loop = t->poll_loop ? t->poll_loop : loop_new();
 	if (many && t->poll_loop)
 		loop_at(t->poll_loop)->many = true;
+	if ((many || fdtable_kind(fd) != FD_CONNECTION) && t->poll_loop)
+		loop_at(t->poll_loop)->mixed = true;
 	tell_timer(t->poll_loop, t);
 }
 
@@ -328,14 +330,14 @@ void engine_poll_begin(const struct pollfd *fds, nfds_t n)
 	if (!guard_is_on() || guard_depth != 0 || n == 0)
 		return;
 	if (!waits_for_own_calls(t, fds, n))
-		leaving_for_poll_loop(t, n > 1);
+		leaving_for_poll_loop(t, n > 1, fds[0].fd);
 }
 
 void engine_select_begin(int nfds, const fd_set *readable)
 {
 	struct thread *t = thread_self();
 	bool others = false;
-	int n = 0;
+	int n = 0, last = -1;
 
 	if (!guard_is_on() || guard_depth != 0 || nfds == 0)
 		return;
@@ -343,12 +345,13 @@ void engine_select_begin(int nfds, const fd_set *readable)
 		if (!FD_ISSET(fd, readable))
 			continue;
 		n++;
+		last = fd;
 		others = others || !rules_is_own_descriptor(t, fd);
 		if (others && n > 1)
 			break;
 	}
 	if (others)
-		leaving_for_poll_loop(t, n > 1);
+		leaving_for_poll_loop(t, n > 1, last);
 }
 
 void engine_poll_end(int ready)

@@ -34,6 +34,7 @@ struct loop {
 	_Atomic bool has_wakers, has_more_wakers; /* once; more than there is room for */
 	struct waker wakers[LOOP_WAKERS];
 	_Atomic bool many;        /* what it waits for is more than one descriptor */
+	_Atomic bool mixed;       /* it has waited for more than the next bytes of one connection */
 };
 
 int loop_start(void);

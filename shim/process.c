@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "shim/clock.h"
+#include "shim/config.h"
 #include "shim/conn.h"
 #include "shim/engine.h"
 #include "shim/fork.h"
@@ -17,7 +18,7 @@
 
 #define FLUSH_MS 500
 
-static _Atomic bool blind, crossing, serving, leaving, first_ended;
+static _Atomic bool blind, crossing, serving, leaving, first_ended, cgi;
 static _Atomic int32_t threads; /* the program's, besides the first */
 static struct context environment_parent;
 
@@ -74,6 +75,14 @@ bool process_parent(struct context *ret)
 		return false;
 	*ret = environment_parent;
 	return true;
+}
+
+bool process_request_is_unknown(void)
+{
+	struct context unused;
+
+	return atomic_load_explicit(&cgi, memory_order_relaxed) && !atomic_load_explicit(&serving, memory_order_relaxed) &&
+	       !process_parent(&unused);
 }
 
 void process_thread_created(void)
@@ -180,9 +189,23 @@ static const char *environment_value(char *const envp[], const char *name)
 	return NULL;
 }
 
+/*
+ * A CGI program has the head of its request in its environment: there is the server's span, where the server could name it, or the
+ * caller's, where the server is not traced. Whether its peer is one to be obeyed cannot be asked here.
+ */
+static const char *parent_named(char *const envp[])
+{
+	const char *text = environment_value(envp, "TRACEPARENT"), *gateway = environment_value(envp, "GATEWAY_INTERFACE");
+
+	atomic_store(&cgi, gateway && strncmp(gateway, "CGI/", 4) == 0);
+	if (!text && atomic_load(&cgi) && config_is(config.trust_from, "*"))
+		text = environment_value(envp, "HTTP_TRACEPARENT");
+	return text;
+}
+
 static void adopt_environment(char *const envp[])
 {
-	const char *text = environment_value(envp, "TRACEPARENT");
+	const char *text = parent_named(envp);
 	struct trace_parent p;
 
 	if (!text || !traceparent_parse(slice(text, strnlen(text, 256)), &p))

@@ -13,13 +13,15 @@
  * rules blind. Where its spans go is in output.h, how it forks in fork.h.
  */
 
-int process_start(char *const envp[]); /* atfork handlers; TRACEPARENT of the environment */
+int process_start(char *const envp[]); /* atfork handlers; the context that the environment names */
 /* A finished span: into the segment, or dropped and counted. Makes the segment and starts the helper when first needed. */
 void process_write(struct record *record);
 /* listen() was called: a server. Its segment exists from now on, for the children too. */
 void process_listening(void);
 /* The parent that the environment named; only while this process is no server. */
 bool process_parent(struct context *ret);
+/* It is a CGI program, made for one request, and nobody has said which: what it does is no root. */
+bool process_request_is_unknown(void);
 /* Threads of the program's besides the first; when one was made that we cannot follow, there are some for good. */
 void process_thread_created(void);
 void process_thread_ended(void);

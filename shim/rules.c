@@ -78,8 +78,11 @@ static bool by_service(struct thread *t, struct handle *ret)
 {
 	if (!exchange_is_open(t->sync) || !thread_class_is_trusted(thread_class_of(t)))
 		return false;
-	/* A loop shows only later, when it waits again, that it serves no one request: until then, what else is at work counts. */
-	if (t->loop && (t->window.other != 0 || thread_timer_may_run(t)))
+	/*
+	 * A loop shows only later, when it waits again, that it serves no one request: until then, what else is at work counts. A thread
+	 * that waits for the next request of the one connection that it serves has no timers to run.
+	 */
+	if (loop_at(t->loop)->mixed && (t->window.other != 0 || thread_timer_may_run(t)))
 		return false;
 	*ret = t->sync;
 	return true;
@@ -311,10 +314,14 @@ static bool by_stamp(struct thread *t, const struct request_evidence *evidence, 
 
 /* ---- rules 2 and 3: what runs on this thread ---- */
 
-static void nobodys(struct decision *d)
+static void nobodys(const struct thread *t, const struct conn *c, struct decision *d)
 {
 	struct context parent;
 
+	if (process_request_is_unknown()) {
+		ambiguous(t, c, d);
+		return;
+	}
 	d->evidence = EVIDENCE_ROOT;
 	if (!process_parent(&parent))
 		return;
@@ -354,7 +361,7 @@ static bool by_carrier(struct thread *t, struct conn *c, struct decision *d)
 		detached_from(d, &a.context, a.evidence);
 		return true;
 	case LABEL_STATE_NONE:
-		nobodys(d);
+		nobodys(t, c, d);
 		return true;
 	case LABEL_STATE_UNKNOWN:
 		break;
@@ -426,7 +433,7 @@ static bool by_elimination(struct thread *t, struct conn *c, const struct reques
 }
 
 /* Nothing is open that it could belong to. */
-static void without_candidates(struct thread *t, struct decision *d)
+static void without_candidates(struct thread *t, const struct conn *c, struct decision *d)
 {
 	if (t->has_inherited && context_is_valid(&t->inherited) && handle_is_none(t->inherited.exchange)) {
 		d->evidence = EVIDENCE_THREAD; /* the trace that this thread's detached work began */
@@ -434,7 +441,7 @@ static void without_candidates(struct thread *t, struct decision *d)
 	} else if (t->has_inherited && context_is_valid(&t->inherited)) {
 		detached_from(d, &t->inherited, EVIDENCE_THREAD);
 	} else {
-		nobodys(d);
+		nobodys(t, c, d);
 	}
 }
 
@@ -481,7 +488,7 @@ void rules_decide(struct thread *t, struct conn *c, const struct request_evidenc
 	}
 	if ((exchange_open_count() == 0 && !follows_a_request(t, c)) ||
 	    (t->has_inherited && t->loop == 0 && handle_is_none(t->sync)))
-		without_candidates(t, ret);
+		without_candidates(t, c, ret);
 	else
 		ambiguous(t, c, ret);
 }

@@ -49,6 +49,9 @@ void thread_after_fork(void)
 
 	t->tid = process_is_sandboxed() ? 0 : (uint32_t)sys_gettid();
 	t->expected = HANDLE_NONE;
+	/* The threads that might have gone on with an older request are not here, but this one may have been about to. */
+	if (process_has_threads())
+		t->window.fresh = false;
 	(void)set_specific(ending, &of_first_thread);
 	watch_after_fork(t);
 }

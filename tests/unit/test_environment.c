@@ -91,6 +91,71 @@ static void an_empty_environment_is_one(void **state)
 	assert_ptr_equal(engine_exec_environment("/p", none, NULL), none);
 }
 
+/* ---- CGI programs ---- */
+
+#define NAMED "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7"
+#define CGI "GATEWAY_INTERFACE=CGI/1.1"
+
+static int up_cgi(void **state)
+{
+	(void)state;
+	engine_up((const char *const[]){CGI, "HTTP_TRACEPARENT=00-" NAMED "-01", NULL});
+	return 0;
+}
+
+static int up_cgi_with_both(void **state)
+{
+	(void)state;
+	engine_up((const char *const[]){CGI, "HTTP_TRACEPARENT=00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+					"TRACEPARENT=00-" NAMED "-01", NULL});
+	return 0;
+}
+
+static int up_cgi_for_strangers(void **state)
+{
+	(void)state;
+	engine_up((const char *const[]){CGI, "HTTP_TRACEPARENT=00-" NAMED "-01", "INTERSPAN_TRUST_FROM=10.0.0.0/8", NULL});
+	return 0;
+}
+
+static int up_no_cgi(void **state)
+{
+	(void)state;
+	engine_up((const char *const[]){"HTTP_TRACEPARENT=00-" NAMED "-01", NULL});
+	return 0;
+}
+
+static const struct record *only_call(void)
+{
+	struct link out = idle_connection();
+	const struct record *r = call(&out, REQUEST);
+
+	link_close(&out);
+	return r;
+}
+
+static void a_cgi_program_works_for_the_request_that_its_head_names(void **state)
+{
+	static const uint8_t parent[] = {0x00, 0xf0, 0x67, 0xaa, 0x0b, 0xa9, 0x02, 0xb7};
+	const struct record *r = only_call();
+
+	(void)state;
+	assert_int_equal(r->evidence, EVIDENCE_REMOTE);
+	assert_memory_equal(r->parent_id, parent, sizeof(parent));
+}
+
+static void a_cgi_programs_call_is_no_root(void **state)
+{
+	(void)state;
+	assert_no_parent(only_call(), EVIDENCE_AMBIGUOUS, 0);
+}
+
+static void what_is_no_cgi_program_has_no_head(void **state)
+{
+	(void)state;
+	assert_no_parent(only_call(), EVIDENCE_ROOT, 0);
+}
+
 #define TEST(test, up) cmocka_unit_test_setup_teardown(test, up, rules_balanced)
 
 int main(void)
@@ -100,6 +165,10 @@ int main(void)
 		TEST(a_child_made_for_a_request_gets_its_context, up),
 		TEST(what_does_not_fit_is_left_alone, up),
 		TEST(an_empty_environment_is_one, up),
+		TEST(a_cgi_program_works_for_the_request_that_its_head_names, up_cgi),
+		TEST(a_cgi_program_works_for_the_request_that_its_head_names, up_cgi_with_both),
+		TEST(a_cgi_programs_call_is_no_root, up_cgi_for_strangers),
+		TEST(what_is_no_cgi_program_has_no_head, up_no_cgi),
 	};
 
 	return ENGINE_RUN_EACH(tests);

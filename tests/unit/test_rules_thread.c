@@ -2,6 +2,7 @@
 /* Who the parent is where no bytes say it: the thread, the opener, equal heads (rules 5 to 7), or none of them. */
 #include <pthread.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "shim/engine.h"
 #include "shim/thread.h"
@@ -126,6 +127,33 @@ static void a_poll_for_its_own_call_does_not(void **state)
 	engine_poll_end(1);
 	assert_int_equal(counted(STAT_RULES_REVOKED), 1);
 	link_close(&other);
+	end_one(&a, &out);
+}
+
+/* Where a thread has only ever waited for the next request of one connection, its timeouts are no timers. */
+static void poll_for_a_request(const struct link *l, nfds_t n)
+{
+	struct pollfd fds[] = {{l->ours, POLLIN, 0}, {l->ours, POLLOUT, 0}};
+
+	engine_waiting_at_most(1);
+	engine_poll_begin(fds, n);
+	engine_poll_end(1);
+}
+
+static void the_timeout_of_a_wait_for_the_next_request_is_no_timer(void **state)
+{
+	struct link a = hook_accept(), out = idle_connection();
+
+	(void)state;
+	poll_for_a_request(&a, 1);
+	serve_begin(&a, REQUEST);
+	usleep(5000);
+	assert_int_equal(call(&out, REQUEST)->evidence, EVIDENCE_THREAD);
+	serve_end(&a);
+	poll_for_a_request(&a, 2);
+	serve_begin(&a, REQUEST);
+	usleep(5000);
+	assert_no_parent(call(&out, REQUEST), EVIDENCE_AMBIGUOUS, 1);
 	end_one(&a, &out);
 }
 
@@ -373,6 +401,7 @@ int main(void)
 		TEST(a_wait_for_events_revokes_the_class, up),
 		TEST(a_new_connection_revokes_the_class, up),
 		TEST(a_poll_for_its_own_call_does_not, up),
+		TEST(the_timeout_of_a_wait_for_the_next_request_is_no_timer, up),
 		TEST(a_thread_inherits_until_it_fetches_work, up),
 		TEST(threads_serve_their_own, up),
 		TEST(the_opener_is_the_parent_of_the_first_request, up),
