@@ -5,7 +5,7 @@ APPS_DIR := $(B)/apps
 APPS_COMMON := tests/apps/http.c tests/apps/net.c
 SERVE_APPS := $(patsubst tests/apps/serve_%.c,$(APPS_DIR)/serve_%,$(wildcard tests/apps/serve_*.c))
 TRUTH_APPS := $(APPS_DIR)/loadgen $(APPS_DIR)/truth_backend
-INTEGRATION_TESTS := $(addprefix tests/integration/test_,truth.py harness.py exactness.py apps.py servers.py robustness.py stalls.py python_threads.py python_queues.py)
+INTEGRATION_TESTS := $(addprefix tests/integration/test_,truth.py harness.py exactness.py apps.py servers.py robustness.py stalls.py python_threads.py python_queues.py others.py)
 INTEGRATION_ENV = INTERSPAN_BUILD=$(abspath $(B))
 
 $(TRUTH_APPS): $(APPS_DIR)/%: tests/apps/%.c $(APPS_COMMON) $(wildcard tests/apps/*.h)

@@ -88,12 +88,15 @@ proxy.server = ("" => ({hosts}))
     return workplace.start(["lighttpd", "-D", "-f", config], port, environment, signal.SIGINT)
 
 
+def apache_user():
+    return f"User {_unprivileged_user()}\nGroup {_unprivileged_user()}" if IS_ROOT else ""
+
+
 def apache(workplace, backends, environment=None, *, idle=300):
     port = free_port()
     directory = workplace.directory(f"apache-{port}")
     modules = "\n".join(f"LoadModule {m}_module /usr/lib/apache2/modules/mod_{m}.so"
                         for m in ("mpm_event", "authz_core", "reqtimeout", "proxy", "proxy_http"))
-    user = f"User {_unprivileged_user()}\nGroup {_unprivileged_user()}" if IS_ROOT else ""
     config = workplace.file(f"apache-{port}.conf", f"""
 ServerRoot {directory}
 ServerName localhost
@@ -103,7 +106,7 @@ DefaultRuntimeDir {directory}
 Mutex pthread
 Listen 127.0.0.1:{port}
 {modules}
-{user}
+{apache_user()}
 StartServers 2
 ServerLimit 2
 ThreadLimit 128

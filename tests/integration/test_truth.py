@@ -89,6 +89,16 @@ def test_background_calls_are_roots():
     assert truth.judge([a, client("", a, evidence="stimulus")]).wrong == 1
 
 
+def test_a_program_may_call_itself_in_the_background():
+    a, call = server("0-000000"), client("", evidence="root")
+    inner, alone, wrong = server(""), server(""), server("")
+    inner.trace_id, inner.parent_id = call.trace_id, call.span_id
+    wrong.trace_id, wrong.parent_id = a.trace_id, a.span_id
+    verdict = truth.judge([a, client("0-000000", a), call, inner, alone])
+    assert (verdict.right, verdict.background, verdict.wrong, verdict.duplicates) == (1, 1, 0, 0)
+    assert truth.judge([a, call, wrong]).wrong == 1
+
+
 def test_retries_are_several_children():
     a = server("0-000000")
     assert truth.judge([a, client("0-000000", a), client("0-000000", a)]).right == 2

@@ -132,7 +132,8 @@ def _judge_servers(servers, incoming, callers, verdict):
     for span in servers:
         made_here = callers.get(span.truth)
         if made_here:
-            if not any(c.span_id == span.parent_id and c.trace_id == span.trace_id for c in made_here):
+            is_child = any(c.span_id == span.parent_id and c.trace_id == span.trace_id for c in made_here)
+            if not is_child and (span.truth or span.parent_id):
                 verdict.add_wrong("server span of an own call has another parent", span)
             continue
         sequence = int(span.truth.split("-")[1].split(".")[0]) if "-" in span.truth else -1
@@ -179,14 +180,16 @@ def judge(spans, incoming="none", warm_up=WARM_UP):
     verdict.servers, verdict.clients = len(servers), len(clients)
     by_truth = {}
     for span in servers:
+        if not span.truth:
+            continue
         verdict.duplicates += span.truth in by_truth
         by_truth.setdefault(span.truth, span)
     early = {s.truth for s in servers[:warm_up]}
     ids = {s.span_id for s in spans}
-    # Own calls are known by their suffix: a program that only forwards makes none.
+    # Own calls are known by their suffix, or have none, in the background: a program that only forwards makes none.
     callers = collections.defaultdict(list)
     for span in clients:
-        if "." in span.truth and span.truth in by_truth:
+        if not span.truth or ("." in span.truth and span.truth in by_truth):
             callers[span.truth].append(span)
     _judge_servers(servers, incoming, callers, verdict)
     for span in clients:

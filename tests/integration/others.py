@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Services without an adapter of ours: PHP, CGI, Perl, Ruby and Java, each as its users run it."""
+
+import dataclasses
+import pathlib
+import signal
+import subprocess
+import typing
+
+import programs
+import scenarios
+import servers
+import truth
+
+APPS = pathlib.Path(__file__).resolve().parents[1] / "apps" / "others"
+CLASSES = programs.APPS / "java"
+TOMCAT = "/usr/share/java/tomcat10-embed-core.jar"
+CONNECTIONS = 64
+CALLS = 2  # for each request, in every app
+# What a server must be told to let its CGI programs have.
+TRACING = ("LD_PRELOAD", "INTERSPAN_FILE", "INTERSPAN_CAPTURE_REQUEST_HEADERS", "INTERSPAN_LOG_FILE", "INTERSPAN_LOG_LEVEL",
+           "OTEL_TRACES_EXPORTER", "OTEL_BSP_SCHEDULE_DELAY", "OTEL_RESOURCE_ATTRIBUTES")
+
+
+@dataclasses.dataclass(frozen=True)
+class App:
+    name: str
+    start: typing.Callable  # (workplace, backend's port, environment) -> Program
+    load: tuple = ()
+
+
+def apache(workplace, mpm, modules, config, environment, php=None):
+    port = programs.free_port()
+    directory = workplace.directory(f"apache-{port}")
+    files = {m: f"mod_{m}.so" for m in (f"mpm_{mpm}", "authz_core", "env", *modules)} | (php or {})
+    loaded = "\n".join(f"LoadModule {m}_module /usr/lib/apache2/modules/{file}" for m, file in files.items())
+    user = servers.apache_user()
+    path = workplace.file(f"apache-{port}.conf", f"""
+ServerRoot {directory}
+ServerName localhost
+PidFile {directory}/pid
+ErrorLog {directory}/error.log
+DefaultRuntimeDir {directory}
+Mutex pthread
+Listen 127.0.0.1:{port}
+{loaded}
+{user}
+MaxConnectionsPerChild 0
+KeepAlive On
+KeepAliveTimeout 300
+MaxKeepAliveRequests 0
+PassEnv BACKEND_PORT
+{config}
+""")
+    return workplace.start(["apache2", "-DFOREGROUND", "-f", path], port, environment)
+
+
+def mod_php(workplace, backend, environment):
+    config = f"""
+StartServers {CONNECTIONS}
+ServerLimit {CONNECTIONS + 8}
+MaxRequestWorkers {CONNECTIONS + 8}
+MinSpareServers 1
+MaxSpareServers {CONNECTIONS + 8}
+SetHandler application/x-httpd-php
+AliasMatch ^/ {APPS}/page.php
+<Directory {APPS}>
+Require all granted
+</Directory>
+"""
+    library = next(pathlib.Path("/usr/lib/apache2/modules").glob("libphp*.so")).name
+    return apache(workplace, "prefork", ("alias",), config, environment | {"BACKEND_PORT": str(backend)}, {"php": library})
+
+
+def apache_cgi(script):
+    def start(workplace, backend, environment):
+        traced = " ".join(name for name in TRACING if name in environment)
+        config = f"""
+StartServers 2
+ServerLimit 2
+ThreadsPerChild 64
+MaxRequestWorkers 128
+MaxSpareThreads 128
+{f"PassEnv {traced}" if traced else ""}
+ScriptAliasMatch ^/ {APPS}/{script}
+<Directory {APPS}>
+Require all granted
+</Directory>
+"""
+        return apache(workplace, "event", ("alias", "cgid"), config, environment | {"BACKEND_PORT": str(backend)})
+    return start
+
+
+def lighttpd_cgi(script):
+    def start(workplace, backend, environment):
+        port = programs.free_port()
+        directory = workplace.directory(f"lighttpd-{port}")
+        passed = {k: v for k, v in environment.items() if k in TRACING} | {"BACKEND_PORT": str(backend)}
+        variables = ", ".join(f'"{k}" => "{v}"' for k, v in passed.items())
+        config = workplace.file(f"lighttpd-{port}.conf", f"""
+server.modules = ("mod_rewrite", "mod_alias", "mod_setenv", "mod_cgi")
+server.document-root = "{directory}"
+server.bind = "127.0.0.1"
+server.port = {port}
+server.max-fds = 4096
+server.max-keep-alive-requests = 65535
+server.max-keep-alive-idle = 300
+server.errorlog = "{directory}/error.log"
+url.rewrite-once = ("^/" => "/run/{script}")
+alias.url = ("/run/" => "{APPS}/")
+setenv.add-environment = ({variables})
+cgi.assign = ("" => "")
+""")
+        return workplace.start(["lighttpd", "-D", "-f", config], port, environment)
+    return start
+
+
+def perl_prefork(workplace, backend, environment):
+    port = programs.free_port()
+    return workplace.start(["perl", APPS / "prefork.pl", port, backend, CONNECTIONS], port, environment)
+
+
+def starman(workplace, backend, environment):
+    port = programs.free_port()
+    argv = ["starman", "--listen", f"127.0.0.1:{port}", "--workers", CONNECTIONS, "--keepalive-timeout", 300, "--max-requests", 1000000,
+            APPS / "app.psgi"]
+    return workplace.start(argv, port, environment | {"BACKEND_PORT": str(backend)})
+
+
+def puma(*options):
+    def start(workplace, backend, environment):
+        port = programs.free_port()
+        argv = ["puma", "--no-config", "--quiet", "--bind", f"tcp://127.0.0.1:{port}", "--threads", "5:16", *options,
+                APPS / "config.ru"]
+        return workplace.start(argv, port, environment | {"BACKEND_PORT": str(backend)}, signal.SIGINT)
+    return start
+
+
+def java(program, *options):
+    def start(workplace, backend, environment):
+        port = programs.free_port()
+        # For a test beside others: a small heap, and no more threads of its own than it needs.
+        argv = ["java", "-Xmx128m", "-XX:+UseSerialGC", "-Djava.net.preferIPv4Stack=true", "-cp", f"{CLASSES}:{TOMCAT}", program, port, backend, *options]
+        return workplace.start(argv, port, environment)
+    return start
+
+
+SMALL = [
+    App("mod_php", mod_php),
+    App("apache-cgi-shell", apache_cgi("cgi.sh")),
+    App("apache-cgi-perl", apache_cgi("cgi.pl")),
+    App("apache-cgi-python", apache_cgi("cgi.py")),
+    App("lighttpd-cgi-shell", lighttpd_cgi("cgi.sh")),
+    App("lighttpd-cgi-perl", lighttpd_cgi("cgi.pl")),
+    App("lighttpd-cgi-python", lighttpd_cgi("cgi.py")),
+    App("perl-prefork", perl_prefork),
+    App("starman", starman),
+    App("puma", puma()),
+    App("puma-cluster", puma("--workers", "2")),
+]
+JAVA = [
+    *(App(f"jdk-{kind}-{way}", java("JdkServer", way, kind)) for kind in ("fixed", "slow", "inner", "cached", "stealing")
+      for way in ("connection", "client", "gather")),
+    *(App(f"tomcat-{way}", java("TomcatServer", way)) for way in ("connection", "client", "gather")),
+]
+BY_NAME = {app.name: app for app in SMALL + JAVA}
+
+
+def run(app, *, shim=True, requests=None, incoming="none", **settings):
+    requests = requests or programs.REQUESTS
+    with programs.Workplace() as workplace:
+        backend = programs.start_backend(workplace, "--delay-max", "5")
+        spans_file = workplace.file("spans.jsonl")
+        environment = programs.shim_environment(workplace, spans_file, **settings) if shim else {}
+        program = app.start(workplace, backend.port, environment)
+        load = programs.run_load(program.port, requests, CONNECTIONS, "--traceparent", incoming, *app.load)
+        result = scenarios.Result(load)
+        spans = programs.SpanFile(spans_file, workplace.run)
+        if shim:
+            spans.wait_for(truth.SERVER, requests, deadline_s=10)
+            spans.wait_for(truth.CLIENT, requests * CALLS, deadline_s=2)
+        result.exit_status = program.stop()
+        result.stderr = program.stderr
+        backend.stop()
+        if shim:
+            # A program that had no time to export at its end has left its spans to others.
+            subprocess.run([programs.AGENT, "drain"], env=programs.clean_environment() | environment | {"LD_PRELOAD": ""}, check=True,
+                           stdout=subprocess.DEVNULL)
+            result.spans = spans.refresh()
+            result.verdict = truth.judge(result.spans, incoming=incoming)
+        return result
