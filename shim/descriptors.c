@@ -10,6 +10,7 @@
 #include "shim/rules.h"
 #include "shim/runtime.h"
 #include "shim/stats.h"
+#include "shim/stream.h"
 #include "shim/thread.h"
 
 /* What the word stood for is gone. */
@@ -60,8 +61,7 @@ static struct conn *new_conn(int fd, enum conn_role role)
 
 	c->role = (uint8_t)role;
 	c->fd = fd;
-	http1_start(&c->in, role == CONN_SERVER ? HTTP1_REQUEST : HTTP1_RESPONSE);
-	http1_start(&c->out, role == CONN_SERVER ? HTTP1_RESPONSE : HTTP1_REQUEST);
+	stream_start(c);
 	return c;
 }
 

@@ -62,7 +62,7 @@ static bool find_head(struct conn *c, const struct sending *s, size_t skip, stru
 	*ret_before = c->out.carry_len;
 	if (c->out.carry_len == 0 && first->iov_len > skip) {
 		len = http1_parse_head(slice((const uint8_t *)first->iov_base + skip, first->iov_len - skip),
-				       HTTP1_REQUEST, &p->head);
+				       HTTP1_REQUEST, c->out.memo, &p->head);
 		p->head_end = len > 0 ? skip + (size_t)len : 0;
 		if (len != 0 || s->iovcnt == 1)
 			return len > 0;
@@ -78,7 +78,7 @@ static bool find_head(struct conn *c, const struct sending *s, size_t skip, stru
 	n = iov_copy_out(s->iov, s->iovcnt, skip, p->gathered + c->out.carry_len, total);
 	if (skip == 0 && n == iov_total(s->iov, s->iovcnt))
 		p->flat = p->gathered + c->out.carry_len;
-	return http1_parse_head(slice(p->gathered, c->out.carry_len + n), HTTP1_REQUEST, &p->head) > 0;
+	return http1_parse_head(slice(p->gathered, c->out.carry_len + n), HTTP1_REQUEST, NULL, &p->head) > 0;
 }
 
 static unsigned edits_of(const struct conn *c, const struct exchange *e, const struct http1_head *head,

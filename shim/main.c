@@ -13,6 +13,7 @@
 #include "shim/exchange.h"
 #include "shim/filter.h"
 #include "shim/forwarder.h"
+#include "shim/head_memos.h"
 #include "shim/ids.h"
 #include "shim/log.h"
 #include "shim/loop.h"
@@ -67,6 +68,7 @@ static int reserve_memory(void)
 
 	err = err ? err : blocks_start();
 	err = err ? err : conn_start();
+	err = err ? err : head_memos_start();
 	err = err ? err : exchange_start();
 	err = err ? err : loop_start();
 	err = err ? err : watch_start();

@@ -7,6 +7,7 @@
 #include "shim/http_attributes.h"
 #include "shim/propagation.h"
 #include "shim/server.h"
+#include "shim/stream.h"
 
 /* ---- their connections ---- */
 
@@ -36,8 +37,7 @@ static struct conn *open_entered(const struct relayed_through *through, enum con
 	c->local_known = c->peer_known = true;
 	c->tls = through->tls;
 	c->http_major = through->http_major;
-	http1_start(&c->in, role == CONN_SERVER ? HTTP1_REQUEST : HTTP1_RESPONSE);
-	http1_start(&c->out, role == CONN_SERVER ? HTTP1_RESPONSE : HTTP1_REQUEST);
+	stream_start(c);
 	borrow_addresses(c, through->fd);
 	return c;
 }
@@ -60,7 +60,7 @@ struct handle relayed_server(const struct relayed_through *through, struct slice
 	struct exchange *e;
 	struct handle name;
 
-	if (http1_parse_head(text, HTTP1_REQUEST, &head) <= 0)
+	if (http1_parse_head(text, HTTP1_REQUEST, NULL, &head) <= 0)
 		return HANDLE_NONE;
 	c = open_entered(through, CONN_SERVER);
 	if (!c)
@@ -110,7 +110,7 @@ struct handle relayed_client(const struct relayed_through *through, struct slice
 	struct handle name;
 
 	*ret_len = 0;
-	if (http1_parse_head(text, HTTP1_REQUEST, &head) <= 0)
+	if (http1_parse_head(text, HTTP1_REQUEST, NULL, &head) <= 0)
 		return HANDLE_NONE;
 	c = open_entered(through, CONN_CLIENT);
 	if (!c)
@@ -150,7 +150,7 @@ void relayed_response(struct handle name, int fd, struct slice text)
 		return;
 	learn_peer(c, fd);
 	if (!c->opaque && conn_oldest(c) && !conn_oldest(c)->answered_head &&
-	    http1_parse_head(text, HTTP1_RESPONSE, &head) > 0) {
+	    http1_parse_head(text, HTTP1_RESPONSE, NULL, &head) > 0) {
 		if (c->role == CONN_SERVER)
 			server_response(c, &head);
 		else

@@ -3,7 +3,15 @@
 
 #include <errno.h>
 
+#include "shim/head_memos.h"
 #include "shim/ownership.h"
+
+void stream_start(struct conn *c)
+{
+	http1_start(&c->in, c->role == CONN_SERVER ? HTTP1_REQUEST : HTTP1_RESPONSE);
+	http1_start(&c->out, c->role == CONN_SERVER ? HTTP1_RESPONSE : HTTP1_REQUEST);
+	head_memos_lend(c);
+}
 
 int stream_step_with_carry(struct http1_stream *s, struct slice in, struct http1_event *ret)
 {

@@ -17,6 +17,8 @@ static inline void stream_give_back(struct http1_stream *s)
 	if (__builtin_expect(s->carry != NULL, 0))
 		block_give(http1_take_back(s));
 }
+/* The two directions of a new connection, whose role is known. */
+void stream_start(struct conn *c);
 /* What the next response head on s answers must be known before it is parsed. */
 void stream_announce(const struct conn *c, struct http1_stream *s);
 /* A real read or write failed with error. */

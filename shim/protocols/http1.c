@@ -179,7 +179,7 @@ static int continue_head(struct http1_stream *s, struct slice in, struct http1_e
 	s->carry_len = before + (uint32_t)n;
 	s->state = HTTP1_IN_HEAD;
 	if (before + n == HTTP1_MAX_HEAD || is_worth_parsing(s->carry, before + n, n))
-		len = http1_parse_head(slice(s->carry, before + n), s->kind, &ret->head);
+		len = http1_parse_head(slice(s->carry, before + n), s->kind, NULL, &ret->head);
 	if (len < 0 || (len == 0 && !may_become_head(s, slice(s->carry, before + n))))
 		return fail(s);
 	if (len == 0)
@@ -205,10 +205,9 @@ static long skip_empty_lines(struct http1_stream *s, struct slice in)
 	return i < in.len && s->tail_match == 2 ? -EPROTO : (long)i;
 }
 
-static int begin_head(struct http1_stream *s, struct slice in, struct http1_event *ret)
+/* len: what http1_parse_head() made of it. */
+static __attribute__((noinline)) int begin_head(struct http1_stream *s, struct slice in, long len, struct http1_event *ret)
 {
-	long len = http1_parse_head(in, s->kind, &ret->head);
-
 	if (len > 0)
 		return head_is_complete(s, ret, (size_t)len, true, (size_t)len);
 	if (len < 0 || !may_become_head(s, in))
@@ -357,13 +356,16 @@ static int feed_between(struct http1_stream *s, struct slice in, struct http1_ev
 {
 	uint8_t lines_before = s->lines_before, tail_match = s->tail_match;
 	long skipped = s->kind == HTTP1_REQUEST ? skip_empty_lines(s, in) : 0;
+	long len;
 	int err;
 
 	if (skipped < 0)
 		return fail(s);
 	if ((size_t)skipped >= in.len)
 		return say(ret, HTTP1_MORE, in.len, 0);
-	err = begin_head(s, slice_from(in, (size_t)skipped), ret);
+	in = slice_from(in, (size_t)skipped);
+	len = http1_parse_head(in, s->kind, s->memo, &ret->head);
+	err = begin_head(s, in, len, ret);
 	if (err == -ENOBUFS) { /* the same bytes will come again */
 		s->lines_before = lines_before;
 		s->tail_match = tail_match;
@@ -373,7 +375,7 @@ static int feed_between(struct http1_stream *s, struct slice in, struct http1_ev
 	return err;
 }
 
-int http1_feed(struct http1_stream *s, struct slice in, struct http1_event *ret)
+static __attribute__((noinline)) int feed(struct http1_stream *s, struct slice in, struct http1_event *ret)
 {
 	if (s->failed)
 		return -EPROTO;
@@ -389,6 +391,17 @@ int http1_feed(struct http1_stream *s, struct slice in, struct http1_event *ret)
 	default:
 		return feed_body(s, in, ret);
 	}
+}
+
+int http1_feed(struct http1_stream *s, struct slice in, struct http1_event *ret)
+{
+	long len;
+
+	/* The rule: between messages, and no empty line; a whole head. */
+	if (s->state != HTTP1_BEFORE_HEAD || s->failed || in.len == 0 || in.p[0] <= '\r' || s->tail_match)
+		return feed(s, in, ret);
+	len = http1_parse_head(in, s->kind, s->memo, &ret->head);
+	return len > 0 ? head_is_complete(s, ret, (size_t)len, true, (size_t)len) : begin_head(s, in, len, ret);
 }
 
 int http1_eof(struct http1_stream *s, struct http1_event *ret)

@@ -92,6 +92,8 @@ struct http1_event {
 	size_t head_tail;
 };
 
+struct http1_memo;
+
 /* One direction of one connection. All zero plus http1_start() is the initial state. At most 96 bytes. */
 struct http1_stream {
 	uint8_t kind;        /* enum http1_kind */
@@ -109,6 +111,7 @@ struct http1_stream {
 	 * http1_feed() returns -ENOBUFS, taken back by http1_take_back() when it is not needed. */
 	uint8_t *carry;
 	uint32_t carry_cap, carry_len;
+	struct http1_memo *memo; /* the caller's (http1_memo.h), set after http1_start(); NULL: none */
 };
 
 void http1_start(struct http1_stream *s, enum http1_kind kind);
@@ -150,8 +153,8 @@ uint8_t *http1_take_back(struct http1_stream *s); /* NULL when none or still nee
 
 /* Could these first bytes of a connection be a request (method token, space)? 1 yes, 0 too early to say, -1 no. */
 int http1_detect(struct slice in);
-/* Parse one whole head. Returns its length, 0 when incomplete, -EPROTO. */
-long http1_parse_head(struct slice in, enum http1_kind kind, struct http1_head *ret);
+/* Parse one whole head. Returns its length, 0 when incomplete, -EPROTO. memo: of this direction, or NULL. */
+long http1_parse_head(struct slice in, enum http1_kind kind, struct http1_memo *memo, struct http1_head *ret);
 /* Walk the fields of a parsed head: *cursor starts at 0. Returns false at the end. */
 bool http1_next_field(const struct http1_head *head, size_t *cursor, struct slice *ret_name, struct slice *ret_value);
 

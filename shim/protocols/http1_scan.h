@@ -56,19 +56,10 @@ INLINE bool is_control(uint8_t c)
 	return (c < 0x20 && c != '\t') || c == 0x7f;
 }
 
-/* The first control character from p on, near the end of the text, or the end. */
-static __attribute__((noinline)) const uint8_t *scan_last(const uint8_t *p, struct text t)
+/* The same for the bytes from p on where there are not 16 of them, but 16 before the end. */
+INLINE unsigned scan_last_suspects(const uint8_t *p, struct text t, char limit, char also)
 {
-	if (t.last && p < t.end) {
-		unsigned found = scan_suspects(t.end - 16, 0x20, 0) >> (16 - (t.end - p));
-
-		while (found && !is_control(p[__builtin_ctz(found)]))
-			found &= found - 1;
-		return found ? p + __builtin_ctz(found) : t.end;
-	}
-	while (p < t.end && !is_control(*p))
-		p++;
-	return p;
+	return scan_suspects(t.end - 16, limit, also) >> (16 - (t.end - p));
 }
 
 /* Where a line stops, and where the next one begins. next NULL: it does not stop properly; stop is the end of the text, or has a reason. */
@@ -76,30 +67,34 @@ struct line_end {
 	const uint8_t *stop, *next;
 };
 
-/* at: a line's first control character, or the end of the text. */
-static __attribute__((noinline)) struct line_end scan_line_at(const uint8_t *at, const uint8_t *end)
+/* The long way: from p on, where no vector fits or the line's end is not an ordinary one. */
+static __attribute__((noinline)) struct line_end scan_odd_line(const uint8_t *p, const uint8_t *end)
 {
-	const uint8_t *lf = at < end && *at == '\r' ? at + 1 : at;
+	const uint8_t *lf;
 
+	while (p < end && !is_control(*p))
+		p++;
+	lf = p < end && *p == '\r' ? p + 1 : p;
 	if (lf == end)
 		return (struct line_end){end, NULL};
-	return (struct line_end){at, *lf == '\n' ? lf + 1 : NULL};
+	return (struct line_end){p, *lf == '\n' ? lf + 1 : NULL};
 }
 
 /* The end of the line that p lies in. */
 INLINE struct line_end scan_line(const uint8_t *p, struct text t)
 {
-	for (; p < t.last; p += 16) {
-		for (unsigned found = scan_suspects(p, 0x20, 0); found; found &= found - 1) {
-			const uint8_t *at = p + (unsigned)__builtin_ctz(found);
+	unsigned found = 0;
 
-			if (memcmp(at, "\r\n", 2) == 0)
-				return (struct line_end){at, at + 2};
-			if (is_control(*at))
-				return scan_line_at(at, t.end);
-		}
+	while (p < t.last && (found = scan_suspects(p, 0x20, 0)) == 0)
+		p += 16;
+	if (found == 0 && t.last && p < t.end)
+		found = scan_last_suspects(p, t, 0x20, 0);
+	if (found) {
+		p += (unsigned)__builtin_ctz(found);
+		if (p + 1 < t.end && memcmp(p, "\r\n", 2) == 0)
+			return (struct line_end){p, p + 2};
 	}
-	return scan_line_at(scan_last(p, t), t.end);
+	return scan_odd_line(p, t.end);
 }
 
 /* Why it does not stop. 0: the text ends before; -EPROTO: at a control character. */
@@ -108,7 +103,7 @@ static inline int scan_problem(struct line_end line, struct text t)
 	return line.stop == t.end ? 0 : -EPROTO;
 }
 
-/* A name that is long, or near the end of the text, or none. */
+/* A name that is long, or in a short text. */
 static __attribute__((noinline)) size_t scan_odd_name(const uint8_t *p, struct text t)
 {
 	const uint8_t *start = p;
@@ -129,25 +124,37 @@ static __attribute__((noinline)) size_t scan_odd_name(const uint8_t *p, struct t
 /* The length of a field's name, which a colon ends. 0: there is none, or a blank, control character or byte above 126 stands in it. */
 INLINE size_t scan_name(const uint8_t *p, struct text t)
 {
-	if (p < t.last) {
-		size_t len = (unsigned)__builtin_ctz(scan_suspects(p, 0x21, ':') | 1u << 15);
+	unsigned found = 0;
 
-		if (p[len] == ':')
-			return len;
+	if (p < t.last)
+		found = scan_suspects(p, 0x21, ':');
+	else if (t.last && p < t.end)
+		found = scan_last_suspects(p, t, 0x21, ':');
+	if (found) {
+		size_t len = (unsigned)__builtin_ctz(found);
+
+		return p[len] == ':' ? len : 0;
 	}
 	return scan_odd_name(p, t);
 }
 
-/* Is there a blank, with no control characters about? */
-INLINE bool scan_has_blank(struct slice s, struct text t)
+/* The first byte from p on that is not above the blank, or is above 126, where 16 bytes and more follow each that is looked at. Else NULL. */
+INLINE const uint8_t *scan_word_end(const uint8_t *p, struct text t)
 {
-	const uint8_t *p = s.p, *end = s.p + s.len;
+	for (; p < t.last; p += 16) {
+		unsigned found = scan_suspects(p, 0x21, 0);
 
-	for (; p < end && p < t.last; p += 16)
-		for (unsigned found = scan_suspects(p, 0x21, 0); found; found &= found - 1)
-			if (p[(unsigned)__builtin_ctz(found)] <= ' ')
-				return p + (unsigned)__builtin_ctz(found) < end;
-	while (p < end && *p > ' ')
-		p++;
-	return p < end;
+		if (found)
+			return p + (unsigned)__builtin_ctz(found);
+	}
+	return NULL;
+}
+
+/* Is there a blank, with no control characters about? */
+static inline bool scan_has_blank(struct slice s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if (s.p[i] <= ' ')
+			return true;
+	return false;
 }

@@ -16,6 +16,7 @@
 #include "shim/fdtable.h"
 #include "shim/filter.h"
 #include "shim/forwarder.h"
+#include "shim/head_memos.h"
 #include "shim/guard.h"
 #include "shim/ids.h"
 #include "shim/loop.h"
@@ -202,7 +203,7 @@ void engine_up(const char *const settings[])
 	forwarder_start();
 	span_start();
 	ids_start();
-	assert_int_equal(fdtable_start() | blocks_start() | conn_start() | exchange_start() | loop_start() | watch_start() |
+	assert_int_equal(fdtable_start() | blocks_start() | conn_start() | head_memos_start() | exchange_start() | loop_start() | watch_start() |
 				 coroutine_start() | thread_start() | process_start(envp),
 			 0);
 	atomic_store(&guard_enabled, true);

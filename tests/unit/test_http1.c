@@ -41,7 +41,7 @@ static void test_parse_head(void **state)
 	(void)state;
 
 	memset(&h, 0xa5, sizeof(h));
-	assert_int_equal(http1_parse_head(in, HTTP1_REQUEST, &h), in.len);
+	assert_int_equal(http1_parse_head(in, HTTP1_REQUEST, NULL, &h), in.len);
 	assert_slice(h.method, "POST");
 	assert_slice(h.target, "/a");
 	assert_slice(http1_kept(&h, HTTP1_HOST), "h");
@@ -56,7 +56,7 @@ static void test_parse_head(void **state)
 	for (enum http1_field i = 1; i < HTTP1_N_KEPT; i++)
 		assert_true(http1_kept(&h, i).p == NULL && h.n_kept[i] == 0);
 	for (size_t n = 0; n < in.len; n++)
-		assert_int_equal(http1_parse_head(slice(in.p, n), HTTP1_REQUEST, &h), 0);
+		assert_int_equal(http1_parse_head(slice(in.p, n), HTTP1_REQUEST, NULL, &h), 0);
 }
 
 static void test_parse_stops_at_the_blank_line(void **state)
@@ -64,7 +64,7 @@ static void test_parse_stops_at_the_blank_line(void **state)
 	struct http1_head h;
 	(void)state;
 
-	assert_int_equal(http1_parse_head(exact("HTTP/1.0 302 Found\nX: y\n\nHTTP/1.1\x01"), HTTP1_RESPONSE, &h), 25);
+	assert_int_equal(http1_parse_head(exact("HTTP/1.0 302 Found\nX: y\n\nHTTP/1.1\x01"), HTTP1_RESPONSE, NULL, &h), 25);
 	assert_int_equal(h.status, 302);
 	assert_int_equal(h.minor, 0);
 	assert_int_equal(h.blank, 24);
@@ -83,7 +83,7 @@ static void try_characters(const char *head, size_t first, size_t last, bool (*i
 			if (c == '\n')
 				continue;
 			((uint8_t *)(uintptr_t)in.p)[at] = (uint8_t)c;
-			assert_int_equal(http1_parse_head(in, HTTP1_REQUEST, &h), is_legal(c) ? (long)len : -EPROTO);
+			assert_int_equal(http1_parse_head(in, HTTP1_REQUEST, NULL, &h), is_legal(c) ? (long)len : -EPROTO);
 		}
 	}
 }
@@ -119,7 +119,7 @@ static void test_next_field(void **state)
 	size_t cursor = 0;
 	(void)state;
 
-	assert_true(http1_parse_head(in, HTTP1_REQUEST, &h) > 0);
+	assert_true(http1_parse_head(in, HTTP1_REQUEST, NULL, &h) > 0);
 	assert_true(http1_next_field(&h, &cursor, &name, &value));
 	assert_slice(name, "A");
 	assert_slice(value, "1");
@@ -133,7 +133,7 @@ static void test_next_field(void **state)
 	assert_false(http1_next_field(&h, &cursor, &name, &value));
 
 	cursor = 0;
-	assert_true(http1_parse_head(exact("GET / HTTP/1.1\r\n\r\n"), HTTP1_REQUEST, &h) > 0);
+	assert_true(http1_parse_head(exact("GET / HTTP/1.1\r\n\r\n"), HTTP1_REQUEST, NULL, &h) > 0);
 	assert_false(http1_next_field(&h, &cursor, &name, &value));
 }
 
@@ -163,7 +163,7 @@ static bool signs(const char *field)
 	struct http1_head h;
 
 	snprintf(head, sizeof(head), "GET / HTTP/1.1\r\n%s\r\n\r\n", field);
-	assert_true(http1_parse_head(exact(head), HTTP1_REQUEST, &h) > 0);
+	assert_true(http1_parse_head(exact(head), HTTP1_REQUEST, NULL, &h) > 0);
 	return h.signs_context;
 }
 

@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "shim/protocols/http1_memo.h"
 #include "tests/unit/http1_runner.h"
 
 #define TRANSCRIPTS_MAX 256
@@ -208,6 +209,48 @@ static void check_prefixes(const struct transcript *t)
 	}
 }
 
+/* The transcript with a byte changed, left out, or put in twice: the same events with a memo of the transcript as without. */
+static void check_known_but_for_one(const struct transcript *t, const struct http1_memo *known, size_t at)
+{
+	static const uint8_t replacements[] = {'\n', ':', ' ', 'x', 0x80};
+	static uint8_t bytes[EVERY_SPLIT_MAX + 1];
+	static char expected[sizeof(run.text)];
+
+	for (unsigned way = 0; way < sizeof(replacements) + 2; way++) {
+		size_t from = at + (way != 1), to = at + (way != 0), len = to + t->len - from; /* 0: left out, 1: twice */
+		struct http1_memo memo = *known;
+
+		memcpy(bytes, t->bytes, at);
+		bytes[at] = way >= 2 ? replacements[way - 2] : t->bytes[at];
+		memcpy(bytes + to, t->bytes + from, t->len - from);
+		start(t);
+		runner_feed(&run, slice(bytes, len));
+		runner_finish(&run);
+		memcpy(expected, run.text, run.len + 1);
+		start(t);
+		run.stream.memo = &memo;
+		runner_feed(&run, slice(bytes, len));
+		runner_finish(&run);
+		if (strcmp(run.text, expected) != 0)
+			fail_msg("%s (way %u at %zu)\nreported:\n%sexpected:\n%s", t->name, way, at, run.text, expected);
+	}
+}
+
+static void check_known(const struct transcript *t)
+{
+	static struct http1_memo of_all[2];
+	struct http1_memo memo = {.n_runs = 0};
+
+	for (unsigned i = 0; i < 8; i++) {
+		start(t);
+		run.stream.memo = i < 4 ? &of_all[t->kind] : &memo;
+		runner_feed(&run, slice(t->bytes, t->len));
+		end(t, "known", i);
+	}
+	for (size_t at = 0; at < t->len && t->len <= EVERY_SPLIT_MAX; at++)
+		check_known_but_for_one(t, &memo, at);
+}
+
 static void test_transcript(void **state)
 {
 	const struct transcript *t = *state;
@@ -220,6 +263,7 @@ static void test_transcript(void **state)
 	for (unsigned seed = 1; seed <= RANDOM_RUNS; seed++)
 		check_random(t, seed);
 	check_prefixes(t);
+	check_known(t);
 }
 
 /* One file for each transcript, for the fuzzer: a byte that says the direction and what is answered, then the input. */
