@@ -17,7 +17,7 @@ WARN := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-protot
 BASE := -std=gnu11 -D_GNU_SOURCE -iquote . -iquote $(B) $(WARN) -g $(O) -DINTERSPAN_VERSION='"$(VERSION)"' $(SAN)
 # The shim lives in other people's processes: nothing visible but the hooks, no TLS but initial-exec, no fortified
 # names (we interpose those), unwindable for thread cancellation.
-SHIM_CFLAGS := $(BASE) -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-semantic-interposition \
+SHIM_CFLAGS := $(BASE) -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-semantic-interposition -fdata-sections \
 	-fno-stack-protector -U_FORTIFY_SOURCE -fno-plt
 # The engine is many small files; gcc inlines across them when it links. Fat objects, for what links or inspects single ones.
 # Its string instructions take long to start: what is too large for single stores is left to the C library.
@@ -40,7 +40,7 @@ all: $(B)/libinterspan.so $(B)/node/interspan.node $(B)/libinterspan-export.so $
 
 $(B)/libinterspan.so: $(SHIM_OBJ) $(B)/shim.map
 	$(call msg,LINK,$@)
-	$(Q)$(CC) $(SHIM_CFLAGS) $(LTO) -shared -o $@ $(SHIM_OBJ) -Wl,--version-script=$(B)/shim.map -Wl,-Bsymbolic $(LD_COMMON)
+	$(Q)$(CC) $(SHIM_CFLAGS) $(LTO) -shared -o $@ $(SHIM_OBJ) -Wl,--version-script=$(B)/shim.map -Wl,-Bsymbolic -fdata-sections -Wl,--sort-section=name,-z,noseparate-code $(LD_COMMON)
 
 # Node.js: the adapter's script, and the addon by which it reaches the library.
 NODE_FILES := $(notdir $(wildcard hooks/runtimes/node/*.js))

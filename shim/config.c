@@ -92,24 +92,40 @@ bool config_next(const char **cursor, const char **ret_item, uint32_t *ret_len)
 	return true;
 }
 
-/* The value of the first variable of that name, or NULL when it is unset or empty. */
-static const char *lookup(char *const envp[], const char *name)
+/* What stands behind NAME= in entry; NULL when it is another variable. */
+static const char *value_of(const char *entry, const char *name)
 {
 	size_t len = strlen(name);
 
-	for (; envp != NULL && *envp != NULL; envp++)
-		if (**envp == *name && strncmp(*envp, name, len) == 0 && (*envp)[len] == '=')
-			return (*envp)[len + 1] != '\0' ? *envp + len + 1 : NULL;
-	return NULL;
+	return strncmp(entry, name, len) == 0 && entry[len] == '=' ? entry + len + 1 : NULL;
 }
 
-static const char *lookup_setting(char *const envp[], unsigned i)
+static bool may_be_setting(const char *entry)
 {
-	const char *value = lookup(envp, config_settings[i].name);
+	return (entry[0] == 'I' && strncmp(entry, "INTERSPAN_", 10) == 0) || (entry[0] == 'O' && strncmp(entry, "OTEL_", 5) == 0);
+}
 
-	if (value == NULL && rules[i].offset == offsetof(struct config, log_level))
-		value = lookup(envp, "OTEL_LOG_LEVEL");
-	return value;
+/* Of each name the first variable counts; one that is empty is as good as unset. */
+static void find_values(char *const envp[], const char *values[])
+{
+	static const char other_level[] = "OTEL_LOG_LEVEL";
+	const char *level = NULL, *value;
+
+	for (; envp != NULL && *envp != NULL; envp++) {
+		if (!may_be_setting(*envp))
+			continue;
+		for (unsigned i = 0; i < N_SETTINGS; i++)
+			if (values[i] == NULL && (value = value_of(*envp, config_settings[i].name)) != NULL)
+				values[i] = value;
+		if (level == NULL)
+			level = value_of(*envp, other_level);
+	}
+	for (unsigned i = 0; i < N_SETTINGS; i++) {
+		if (values[i] != NULL && *values[i] == '\0')
+			values[i] = NULL;
+		if (values[i] == NULL && rules[i].offset == offsetof(struct config, log_level) && level != NULL && *level != '\0')
+			values[i] = level;
+	}
 }
 
 static bool is_text(unsigned i)
@@ -177,17 +193,16 @@ static char *set_text(struct config *ret, unsigned i, const char *value, char *a
 
 int config_read(struct config *ret, char *const envp[], config_warning *warn)
 {
-	const char *values[N_SETTINGS];
+	const char *values[N_SETTINGS] = {NULL};
 	size_t bytes = 0;
 	char *at = NULL;
 	unsigned i;
 
 	*ret = defaults;
-	for (i = 0; i < N_SETTINGS; i++) {
-		values[i] = lookup_setting(envp, i);
+	find_values(envp, values);
+	for (i = 0; i < N_SETTINGS; i++)
 		if (values[i] != NULL && is_text(i))
 			bytes += strlen(values[i]) + 1;
-	}
 	if (bytes != 0) {
 		at = sys_mmap(bytes, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 		if (at == MAP_FAILED)

@@ -3,10 +3,11 @@
 
 #include <errno.h>
 #include <stdatomic.h>
-#include <sys/mman.h>
 
 #include "shim/carrier.h"
 #include "shim/engine.h"
+#include "shim/large_table.h"
+#include "shim/reserve.h"
 #include "shim/stats.h"
 #include "shim/thread.h"
 
@@ -47,15 +48,14 @@ static struct region *regions;
 static _Atomic uint32_t regions_made;
 /* Pages of stacks, hashed: page number << 16 | region. */
 static _Atomic uint64_t *map;
-static struct class classes[CLASSES];
+static struct class classes[CLASSES] LARGE_TABLE;
 
 int coroutine_start(void)
 {
 	size_t map_bytes = sizeof(*map) << MAP_BITS, region_bytes = sizeof(*regions) * (REGIONS + 1);
-	uint8_t *memory = mmap(NULL, map_bytes + region_bytes, PROT_READ | PROT_WRITE,
-			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint8_t *memory = reserve(map_bytes + region_bytes);
 
-	if (memory == MAP_FAILED)
+	if (!memory)
 		return -ENOMEM;
 	map = (void *)memory;
 	regions = (void *)(memory + map_bytes);

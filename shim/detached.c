@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shim/detached.h"
+#include "shim/large_table.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -12,7 +13,7 @@
 static struct entry {
 	_Atomic uint64_t origin; /* WRITING, or whose it is */
 	_Atomic uint64_t trace[2], span, flags;
-} entries[SETS][WAYS];
+} entries[SETS][WAYS] LARGE_TABLE;
 static _Atomic uint8_t turn[SETS];
 
 static uint64_t key_of(const uint8_t span_id[8])

@@ -3,7 +3,8 @@
 
 #include <errno.h>
 #include <stddef.h>
-#include <sys/mman.h>
+
+#include "shim/reserve.h"
 
 _Atomic(fd_word) *_Atomic *fdtable_root;
 static _Atomic bool sealed;
@@ -12,13 +13,6 @@ static _Atomic bool sealed;
 #define GENERATION_ONE 0x100u
 #define GENERATION_MASK 0xffffff00u
 
-static void *reserve(size_t bytes)
-{
-	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	return p == MAP_FAILED ? NULL : p;
-}
-
 int fdtable_start(void)
 {
 	if (!fdtable_root)
@@ -26,7 +20,7 @@ int fdtable_start(void)
 	return fdtable_root ? 0 : -ENOMEM;
 }
 
-/* The leaf of fd; made when absent and make is set. Two threads may race to make it: the loser unmaps. */
+/* The leaf of fd; made when absent and make is set. Two threads may race to make it: the loser's stays unused. */
 static _Atomic(fd_word) *leaf_of(int fd, bool make)
 {
 	if (fd < 0 || !fdtable_root)
@@ -42,10 +36,7 @@ static _Atomic(fd_word) *leaf_of(int fd, bool make)
 
 	if (!fresh)
 		return NULL;
-	if (atomic_compare_exchange_strong(entry, &leaf, fresh))
-		return fresh;
-	munmap((void *)fresh, FDTABLE_LEAF * sizeof(fd_word));
-	return leaf;
+	return atomic_compare_exchange_strong(entry, &leaf, fresh) ? fresh : leaf;
 }
 
 void fdtable_seal(unsigned n)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "shim/config.h"
+#include "shim/large_table.h"
 
 #define ITEMS 64 /* of each list; more are not read, and said so */
 
@@ -18,11 +19,15 @@ struct item {
 };
 
 struct list {
-	struct item item[ITEMS];
+	struct item *item; /* in items */
 	unsigned n;
 };
 
+#define LISTS 7
 static struct list excluded, trusted, destinations, routes, methods, request_headers, response_headers;
+/* Of all lists, one behind another: what is not used is not touched, and costs no page at an exec. */
+static struct item items[LISTS * ITEMS] LARGE_TABLE;
+static unsigned n_items;
 
 /* ---- compiling ---- */
 
@@ -126,13 +131,14 @@ static void compile(struct list *list, const char *name, const char *text, bool 
 	const char *item;
 	uint32_t len;
 
+	list->item = items + n_items;
 	list->n = 0;
 	while (config_next(&text, &item, &len)) {
 		struct item *slot = &list->item[list->n];
 
 		if (list->n == ITEMS) {
 			warn(name, item, "more than 64 items; the rest is not used");
-			return;
+			break;
 		}
 		*slot = (struct item){0};
 		if (parse(slice(item, len), slot))
@@ -140,10 +146,12 @@ static void compile(struct list *list, const char *name, const char *text, bool 
 		else
 			warn(name, item, "not understood; this item is not used");
 	}
+	n_items += list->n;
 }
 
 void filter_start(filter_warning *warn)
 {
+	n_items = 0;
 	compile(&excluded, "INTERSPAN_EXCLUDE", config.exclude, parse_excluded, warn);
 	compile(&trusted, "INTERSPAN_TRUST_FROM", config.trust_from, parse_peer, warn);
 	compile(&destinations, "INTERSPAN_PROPAGATE_TO", config.propagate_to, parse_destination, warn);

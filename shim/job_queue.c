@@ -6,6 +6,7 @@
 
 #include "shim/carrier.h"
 #include "shim/engine.h"
+#include "shim/large_table.h"
 #include "shim/runtime.h"
 #include "shim/stats.h"
 #include "shim/thread.h"
@@ -29,7 +30,7 @@ struct queue {
 	struct handle only;         /* whose the only item is, where there is one; none: not known */
 };
 
-static struct queue queues[QUEUES]; /* 0 is none */
+static struct queue queues[QUEUES] LARGE_TABLE; /* 0 is none */
 _Atomic uint8_t engine_queue_filter[ENGINE_QUEUE_FILTER];
 
 static struct queue *find(uintptr_t mutex)

@@ -2,7 +2,8 @@
 #include "shim/pool.h"
 
 #include <errno.h>
-#include <sys/mman.h>
+
+#include "shim/reserve.h"
 
 struct slot_header {
 	_Atomic uint32_t next; /* in the free list */
@@ -21,10 +22,9 @@ static struct slot_header *header_at(const struct pool *pool, uint32_t slot)
 int pool_start(struct pool *pool, size_t payload_bytes, uint32_t capacity)
 {
 	size_t bytes = (sizeof(struct slot_header) + payload_bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-	void *memory = mmap(NULL, bytes * ((size_t)capacity + 1), PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *memory = reserve(bytes * ((size_t)capacity + 1));
 
-	if (memory == MAP_FAILED)
+	if (!memory)
 		return -ENOMEM;
 	pool->memory = memory;
 	pool->object_bytes = bytes;

@@ -16,7 +16,8 @@
 #include <string.h>
 #include <sys/auxv.h>
 
-struct real real;
+/* Of its size's power of two: in one page. */
+_Alignas(1024) struct real real;
 
 /* Arrays and not pointers: a pointer each would be a relocation each, at every exec. */
 static const char names[][24] = {
@@ -26,6 +27,7 @@ static const char names[][24] = {
 };
 
 #define NAMES (sizeof(names) / sizeof(names[0]))
+_Static_assert(sizeof(struct real) <= 1024, "its alignment");
 _Static_assert(sizeof(struct real) == NAMES * sizeof(void *), "one pointer per name");
 
 long real_missing(void)
@@ -33,6 +35,8 @@ long real_missing(void)
 	errno = ENOSYS;
 	return -1;
 }
+
+enum rank { RANK_NONE, RANK_HIDDEN, RANK_FOREIGN, RANK_DEFAULT };
 
 /* ---- one object ---- */
 
@@ -46,6 +50,8 @@ struct object {
 	const uint32_t *gnu_hash;
 	const ElfW(Word) *sysv_hash;
 	const char *soname;
+	unsigned version;  /* the last one asked for, and what it means: most symbols share a few */
+	enum rank rank;
 };
 
 static bool object_covers(const struct dl_phdr_info *info, ElfW(Addr) address)
@@ -124,11 +130,8 @@ static bool object_open(struct object *object, const struct dl_phdr_info *info)
 struct wanted {
 	const char *name;
 	uint32_t gnu_hash;
-	uint32_t sysv_hash;
 	bool data; /* a variable will do, too */
 };
-
-enum rank { RANK_NONE, RANK_HIDDEN, RANK_FOREIGN, RANK_DEFAULT };
 
 struct found {
 	enum rank rank;
@@ -139,13 +142,21 @@ static struct wanted wanted_name(const char *name)
 {
 	struct wanted wanted = { .name = name, .gnu_hash = 5381 };
 
-	for (const unsigned char *c = (const unsigned char *)name; *c; c++) {
+	for (const unsigned char *c = (const unsigned char *)name; *c; c++)
 		wanted.gnu_hash = wanted.gnu_hash * 33 + *c;
-		wanted.sysv_hash = (wanted.sysv_hash << 4) + *c;
-		wanted.sysv_hash ^= wanted.sysv_hash >> 24 & 0xf0;
-		wanted.sysv_hash &= 0x0fffffff;
-	}
 	return wanted;
+}
+
+static uint32_t sysv_hash(const char *name)
+{
+	uint32_t hash = 0;
+
+	for (const unsigned char *c = (const unsigned char *)name; *c; c++) {
+		hash = (hash << 4) + *c;
+		hash ^= hash >> 24 & 0xf0;
+		hash &= 0x0fffffff;
+	}
+	return hash;
 }
 
 /* The name of version index, or NULL. */
@@ -166,7 +177,14 @@ static const char *version_name(const struct object *object, unsigned index)
 	return NULL;
 }
 
-static enum rank version_rank(const struct object *object, size_t index)
+static enum rank name_space(const struct object *object, unsigned version)
+{
+	const char *name = version_name(object, version);
+
+	return name && strncmp(name, "GLIBC_", 6) == 0 ? RANK_DEFAULT : RANK_FOREIGN;
+}
+
+static enum rank version_rank(struct object *object, size_t index)
 {
 	if (!object->versions)
 		return RANK_DEFAULT;
@@ -177,13 +195,14 @@ static enum rank version_rank(const struct object *object, size_t index)
 		return RANK_HIDDEN;
 	if (version <= VER_NDX_GLOBAL)
 		return version == VER_NDX_GLOBAL ? RANK_DEFAULT : RANK_NONE;
-
-	const char *name = version_name(object, version);
-
-	return name && strncmp(name, "GLIBC_", 6) == 0 ? RANK_DEFAULT : RANK_FOREIGN;
+	if (version != object->version) {
+		object->version = version;
+		object->rank = name_space(object, version);
+	}
+	return object->rank;
 }
 
-static void consider(struct found *found, const struct object *object, const struct wanted *wanted, size_t index)
+static void consider(struct found *found, struct object *object, const struct wanted *wanted, size_t index)
 {
 	const ElfW(Sym) *symbol = &object->symbols[index];
 	unsigned type = ELF64_ST_TYPE(symbol->st_info);
@@ -201,7 +220,7 @@ static void consider(struct found *found, const struct object *object, const str
 }
 
 /* Layout: four words of header, the Bloom filter in machine words, the buckets, the chains. */
-static void find_by_gnu_hash(struct found *found, const struct object *object, const struct wanted *wanted)
+static void find_by_gnu_hash(struct found *found, struct object *object, const struct wanted *wanted)
 {
 	const uint32_t *header = object->gnu_hash;
 	uint32_t bucket_count = header[0], first_hashed = header[1], bloom_count = header[2], shift = header[3];
@@ -231,7 +250,7 @@ static void find_by_gnu_hash(struct found *found, const struct object *object, c
 	}
 }
 
-static void find_by_sysv_hash(struct found *found, const struct object *object, const struct wanted *wanted)
+static void find_by_sysv_hash(struct found *found, struct object *object, const struct wanted *wanted)
 {
 	const ElfW(Word) *header = object->sysv_hash;
 	ElfW(Word) bucket_count = header[0], chain_count = header[1];
@@ -240,7 +259,7 @@ static void find_by_sysv_hash(struct found *found, const struct object *object, 
 	if (!bucket_count)
 		return;
 
-	ElfW(Word) index = buckets[wanted->sysv_hash % bucket_count];
+	ElfW(Word) index = buckets[sysv_hash(wanted->name) % bucket_count];
 
 	for (ElfW(Word) steps = 0; index != STN_UNDEF && index < chain_count && steps < chain_count; steps++) {
 		consider(found, object, wanted, index);
@@ -258,7 +277,7 @@ static void *symbol_address(const struct object *object, const ElfW(Sym) *symbol
 	return ((void *(*)(unsigned long))address)(getauxval(AT_HWCAP));
 }
 
-static struct found find(const struct object *object, const struct wanted *wanted)
+static struct found find(struct object *object, const struct wanted *wanted)
 {
 	struct found found = { RANK_NONE, NULL };
 
@@ -330,6 +349,8 @@ static int resolve_in_object(struct dl_phdr_info *info, size_t size, void *arg)
 
 void real_resolve(void)
 {
+	/* A first touch that only reads would cost a page fault more. */
+	(void)__atomic_fetch_or((uintptr_t *)(void *)&real, 0, __ATOMIC_RELAXED);
 	for (int behind = 1; behind >= 0; behind--) {
 		for (enum rank rank = RANK_DEFAULT; rank > RANK_NONE; rank--) {
 			struct walk walk = { .rank = rank, .behind = behind, .missing = NAMES };

@@ -9,6 +9,7 @@
 #include "shim/engine.h"
 #include "shim/exchange.h"
 #include "shim/job_queue.h"
+#include "shim/large_table.h"
 #include "shim/loop.h"
 #include "shim/pool.h"
 #include "shim/process.h"
@@ -142,7 +143,7 @@ struct thread_class {
 };
 
 /* Entry 0 is the main thread's and everything that does not fit. Entries are claimed once and never freed. */
-static struct thread_class classes[CLASSES];
+static struct thread_class classes[CLASSES] LARGE_TABLE;
 static _Atomic bool all_distrusted;
 
 static struct thread_class *class_for(uintptr_t start)

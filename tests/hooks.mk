@@ -4,7 +4,7 @@ HOOKS_SRC := $(wildcard hooks/*.c)
 HOOKS_OBJ := $(HOOKS_SRC:%.c=$(B)/shim.o/%.o)
 
 # The real hooks over an engine that does nothing: what is left must be invisible.
-$(B)/tests/libhooks-inert.so: $(HOOKS_OBJ) $(B)/shim.o/shim/real.o $(B)/shim.o/shim/fdtable.o \
+$(B)/tests/libhooks-inert.so: $(HOOKS_OBJ) $(B)/shim.o/shim/real.o $(B)/shim.o/shim/fdtable.o $(B)/shim.o/shim/reserve.o \
 		$(B)/shim.o/tests/double/engine_inert.o $(B)/shim.map
 	$(call msg,LINK,$@)
 	@mkdir -p $(@D)
@@ -15,7 +15,7 @@ $(B)/tests/libhooks-inert.so: $(HOOKS_OBJ) $(B)/shim.o/shim/real.o $(B)/shim.o/s
 UNIT := $(B)/tests/unit
 HOOKS_TEST_CFLAGS := $(BASE) -O1 -U_FORTIFY_SOURCE -fno-sanitize-recover=undefined -fsanitize=address,undefined
 HOOKS_PROGRAMS := test_hooks test_hooks_descriptors test_hooks_process
-HOOKS_TESTED := $(HOOKS_SRC) shim/real.c shim/fdtable.c tests/double/engine_recording.c
+HOOKS_TESTED := $(HOOKS_SRC) shim/real.c shim/fdtable.c shim/reserve.c tests/double/engine_recording.c
 
 $(UNIT)/libreal_sysv.so: tests/unit/real/sysv.c
 	$(call msg,CC,$<)

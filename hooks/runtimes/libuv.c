@@ -16,6 +16,7 @@
 #include "shim/exchange.h"
 #include "shim/got.h"
 #include "shim/guard.h"
+#include "shim/large_table.h"
 #include "shim/loop.h"
 #include "shim/real.h"
 #include "shim/runtime.h"
@@ -40,7 +41,7 @@ struct uv_item {
 	struct label label;
 };
 
-static struct uv_item items[ITEMS];
+static struct uv_item items[ITEMS] LARGE_TABLE;
 static _Atomic(queue_function *) real_queue_work;
 
 static struct uv_item *item_at(const void *request, uint32_t probe)

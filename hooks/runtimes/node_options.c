@@ -14,6 +14,7 @@
 #include "hooks/runtimes/node.h"
 #include "hooks/runtimes/node/napi.h"
 #include "shim/blocks.h"
+#include "shim/large_table.h"
 #include "shim/log.h"
 #include "shim/self.h"
 #include "shim/sys.h"
@@ -22,7 +23,7 @@
 #define ADAPTER "/node/adapter.js"
 #define OPTIONS_MAX 8192
 
-static char option[2 * PATH_MAX + 16];
+static char option[2 * PATH_MAX + 16] LARGE_TABLE;
 static bool is_set;
 
 /* ---- is this node? ---- */
@@ -31,10 +32,13 @@ static bool is_set;
 static bool is_node(void)
 {
 	char path[PATH_MAX];
-	ssize_t len = sys_readlink("/proc/self/exe", path, sizeof(path) - 1);
 	const char *name;
+	ssize_t len;
 
-	if (!napi_create_function || !napi_create_arraybuffer || !napi_add_env_cleanup_hook || len <= 0)
+	if (!napi_create_function || !napi_create_arraybuffer || !napi_add_env_cleanup_hook)
+		return false;
+	len = sys_readlink("/proc/self/exe", path, sizeof(path) - 1);
+	if (len <= 0)
 		return false;
 	path[len] = '\0';
 	name = strrchr(path, '/');
@@ -177,7 +181,7 @@ static void add_quoted(struct text *t, const char *path)
 /* Ours first: the program's own preloads find everything in place. */
 static bool set_options(const char *program_options)
 {
-	static char value[OPTIONS_MAX + sizeof(option) + 1];
+	static char value[OPTIONS_MAX + sizeof(option) + 1] LARGE_TABLE;
 	struct text t = {value, sizeof(value), 0};
 
 	text_add_string(&t, option);

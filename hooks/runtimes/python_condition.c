@@ -11,6 +11,7 @@
 #include "hooks/runtimes/python_worker.h"
 #include "shim/carrier.h"
 #include "shim/guard.h"
+#include "shim/large_table.h"
 #include "shim/thread.h"
 
 #define ARGUMENTS_OFFSET ((size_t)1 << 63) /* a flag in a vectorcall's count */
@@ -25,7 +26,7 @@ struct wait {
 	bool notified, by_other;
 };
 
-static struct wait waits[WAITS];
+static struct wait waits[WAITS] LARGE_TABLE;
 static unsigned n_waits;
 
 /* ---- what happens ---- */

@@ -10,6 +10,7 @@
 #include "hooks/runtimes/python_worker.h"
 #include "shim/got.h"
 #include "shim/guard.h"
+#include "shim/large_table.h"
 #include "shim/pool.h"
 #include "shim/process.h"
 #include "shim/stats.h"
@@ -28,7 +29,7 @@ struct greenlet {
 };
 
 static struct pool greenlets;
-static _Atomic uint32_t chains[CHAINS];
+static _Atomic uint32_t chains[CHAINS] LARGE_TABLE;
 
 static _Atomic uint32_t *chain_of(const void *object)
 {

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "shim/large_table.h"
 #include "shim/stats.h"
 
 #define ENTRIES 16384u /* a power of two */
@@ -17,7 +18,7 @@ struct entry {
 };
 
 /* Open addressing without gaps: an entry lies between its home and the next free place. */
-static struct entry entries[ENTRIES];
+static struct entry entries[ENTRIES] LARGE_TABLE;
 static uint32_t live;
 /* How many entries have a queue of that hash: most queues that end are empty. */
 static uint16_t pending[QUEUES];

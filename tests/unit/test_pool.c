@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/engine_fixture.h"
 
+#include <inttypes.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "shim/pool.h"
@@ -74,12 +76,56 @@ static void threads_never_share_a_slot(void **state)
 	}
 }
 
+/* Of the mapping that holds address: does its line of VmFlags in /proc/self/smaps have flag? */
+static bool mapping_has_flag(const void *address, const char *flag)
+{
+	FILE *f = fopen("/proc/self/smaps", "r");
+	bool here = false, found = false;
+	uintptr_t low, high;
+	char line[512];
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &low, &high) == 2)
+			here = (uintptr_t)address >= low && (uintptr_t)address < high;
+		else if (here && strncmp(line, "VmFlags:", 8) == 0)
+			found = strstr(line, flag) != NULL;
+	}
+	fclose(f);
+	return found;
+}
+
+static void huge_pages_are_declined(void **state)
+{
+	struct pool pool = {0};
+
+	(void)state;
+	assert_int_equal(pool_start(&pool, 4096, 4096), 0);
+	assert_true(mapping_has_flag(pool_at(&pool, pool_take(&pool)), " nh"));
+}
+
+/* More than the mapping of all tables has room for. */
+static void a_table_too_many_has_a_mapping_of_its_own(void **state)
+{
+	struct pool pools[3] = {{0}};
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(pool_start(&pools[i], 4032, 300000), 0);
+		memset(pool_at(&pools[i], pool_take(&pools[i])), (int)i + 1, 4032);
+	}
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(*(uint8_t *)pool_at(&pools[i], 1), i + 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(slots_are_distinct_until_given_back),
 		cmocka_unit_test(a_slot_given_back_is_of_another_generation),
 		cmocka_unit_test(threads_never_share_a_slot),
+		cmocka_unit_test(huge_pages_are_declined),
+		cmocka_unit_test(a_table_too_many_has_a_mapping_of_its_own),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
