@@ -29,6 +29,8 @@ static pthread_key_t ending;
 static const char of_first_thread; /* a value of it */
 static int (*set_specific)(pthread_key_t key, const void *value);
 
+static uint32_t own_process; /* its id, where it could be asked; written while there is one thread */
+
 uint32_t thread_tid(struct thread *t)
 {
 	if (t->tid == 0 && !process_is_sandboxed())
@@ -40,8 +42,9 @@ bool thread_is_borrowed(void)
 {
 	uint32_t known = thread_self()->tid;
 
-	/* A thread that has never been asked has nothing of ours to corrupt but the descriptor table. */
-	return known != 0 && !process_is_sandboxed() && (uint32_t)sys_gettid() != known;
+	if (process_is_sandboxed())
+		return false;
+	return known ? (uint32_t)sys_gettid() != known : (uint32_t)sys_getpid() != own_process;
 }
 
 void thread_after_fork(void)
@@ -49,6 +52,7 @@ void thread_after_fork(void)
 	struct thread *t = thread_self();
 
 	t->tid = process_is_sandboxed() ? 0 : (uint32_t)sys_gettid();
+	own_process = t->tid; /* its only thread */
 	t->expected = HANDLE_NONE;
 	/* The threads that might have gone on with an older request are not here, but this one may have been about to. */
 	if (process_has_threads())
@@ -262,6 +266,7 @@ int thread_start(void)
 {
 	int err = pool_start(&packages, sizeof(struct thread_package), PACKAGES);
 
+	own_process = (uint32_t)sys_getpid();
 	prepare_stacks();
 	return err ? err : prepare_endings();
 }

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "shim/engine.h"
@@ -124,6 +125,37 @@ static void answered_by_others(void **state)
 		assert_int_equal(span_at(i)->status, STATUS_UNSET);
 }
 
+/* ---- the child of vfork, in its parent's memory ---- */
+
+static void *serves_while_its_child_closes(void *arg)
+{
+	struct link *l = arg;
+	pid_t child;
+
+	serve_begin(l, REQUEST);
+	child = vfork();
+	if (child == 0) {
+		engine_closing(l->ours);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	assert_int_equal(spans_count(), 0);
+	serve_end(l);
+	return NULL;
+}
+
+static void a_borrowed_thread_closes_nothing(void **state)
+{
+	struct link l = hook_accept();
+	struct thread_run run;
+
+	(void)state;
+	run_thread(&run, serves_while_its_child_closes, &l);
+	join_thread(&run);
+	assert_int_equal(span_at(0)->status, STATUS_UNSET);
+	link_close(&l);
+}
+
 /* ---- one connection, used and closed by all at once ---- */
 
 struct shared {
@@ -225,6 +257,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(own_connections),
 		TEST(answered_by_others),
+		TEST(a_borrowed_thread_closes_nothing),
 		TEST(used_and_closed_by_all),
 		TEST(closed_in_the_middle_of_a_send),
 	};
