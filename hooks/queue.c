@@ -3,6 +3,8 @@
  * What queues of jobs between threads are made of, beside conditions (thread.c): the unlocking of a mutex that a
  * thread has waited with, and semaphores.
  */
+#include <errno.h>
+
 #include "hooks/hook.h"
 
 /* On this thread the next unlock is of interest, whatever mutex it is: it has just taken a semaphore. */
@@ -29,6 +31,8 @@ static int taken(const sem_t *semaphore, int result)
 	if (result == 0) {
 		semaphore_taken = true;
 		engine_semaphore_taken(semaphore);
+	} else if (errno == ETIMEDOUT) {
+		engine_sleeping(); /* for as long as it liked, and nobody has woken it */
 	}
 	return result;
 }

@@ -46,7 +46,7 @@ static const struct family {
 	{ "waiting", { "epoll_*", "*poll*", "*select", "timerfd_*", "eventfd" } },
 	{ "descriptors", { "close*", "dup*", "fcntl*", "fclose", "freopen*", "pipe*", "__close",
 			"__dup2", "__fcntl", "__pipe" } },
-	{ "threads", { "pthread_*", "thrd_*", "sem_*", "makecontext" } },
+	{ "threads", { "pthread_*", "thrd_*", "sem_*", "makecontext", "*sleep", "sched_yield" } },
 	{ "programs", { "*exec*", "posix_spawn*", "_Fork", "clone" } },
 	{ "exit", { "_exit", "_Exit", "quick_exit" } },
 	{ "identity", { "set*id", "setgroups", "chroot", "prctl", "unshare", "setns", "setfs*" } },

@@ -81,7 +81,7 @@ void carrier_capture(struct thread *t, struct label *ret)
 		label_derive(&own, ret);
 	else if (rules_current(t, &c))
 		*ret = label_snapshot(&c);
-	else if (exchange_open_count() == 0 && !process_is_blind())
+	else if (exchange_open_count() == 0 && !process_is_blind() && !process_is_anybodys() && !t->has_inherited)
 		ret->kind = LABEL_NONE;
 }
 

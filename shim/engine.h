@@ -94,6 +94,8 @@ void engine_poll_end(int ready);                     /* poll, ppoll, select, pse
 /* pthread_cond_wait and kin, before and after; the mutex is held. */
 void engine_condition_waiting(const void *condition, const void *mutex);
 void engine_condition_waited(const void *mutex, bool timed_out);
+/* The thread is about to sleep, for a while or just to let others run. One store: it neither enters the guard nor needs it. */
+void engine_sleeping(void);
 /* sem_wait and kin: before the wait, and after one that took the semaphore. */
 void engine_semaphore_waiting(void);
 void engine_semaphore_taken(const void *semaphore);

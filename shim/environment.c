@@ -95,13 +95,14 @@ static size_t count(char *const *envp)
 	return n;
 }
 
-static char *const *rebuild(char *const *envp, struct exec_scratch *scratch, const struct context *current)
+/* current: NULL where it is not known; then, if stale, the one in the environment is not its either. */
+static char *const *rebuild(char *const *envp, struct exec_scratch *scratch, const struct context *current, bool stale)
 {
 	struct writer w = {.scratch = scratch};
 	bool drop_preload = config_is(config.follow, "none"), has_preload = false;
 
 	for (; envp && *envp; envp++) {
-		if (current && is_context(*envp))
+		if ((current || stale) && is_context(*envp))
 			continue;
 		if (names(*envp, "LD_PRELOAD")) {
 			has_preload = true;
@@ -134,11 +135,11 @@ char *const *engine_exec_environment(const char *path, char *const *envp, struct
 	if (!guard_enter())
 		return envp;
 	known = rules_current(thread_self(), &current);
-	if (known || !config_is(config.follow, "auto")) {
+	if (known || process_is_anybodys() || !config_is(config.follow, "auto")) {
 		if (!scratch)
 			envp = NULL;
 		else if (count(envp) + ENTRIES_ADDED <= scratch->envp_max)
-			envp = rebuild(envp, scratch, known ? &current : NULL);
+			envp = rebuild(envp, scratch, known ? &current : NULL, process_is_anybodys());
 	}
 	errno = errno_saved;
 	guard_leave();

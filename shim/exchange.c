@@ -20,7 +20,8 @@
 struct pool exchanges;
 static _Atomic uint32_t open_servers, queued_servers;
 static _Atomic int32_t waiting_servers, handed_servers, handed_waiting_servers;
-static _Atomic bool fan_out_seen, have_served;
+static _Atomic bool fan_out_seen;
+static _Atomic uint32_t requests; /* begun in this process and those it was forked from */
 
 int exchange_start(void)
 {
@@ -96,8 +97,7 @@ struct exchange *exchange_begin(enum exchange_role role)
 	atomic_store_explicit(&e->open_generation, gen + 1, memory_order_release);
 	if (role == EXCHANGE_SERVER) {
 		atomic_fetch_add_explicit(&open_servers, 1, memory_order_relaxed);
-		if (!atomic_load_explicit(&have_served, memory_order_relaxed))
-			atomic_store_explicit(&have_served, true, memory_order_relaxed);
+		atomic_fetch_add_explicit(&requests, 1, memory_order_relaxed);
 	}
 	return e;
 }
@@ -185,9 +185,9 @@ uint32_t exchange_handed(struct handle except, bool waiting_too)
 	return handed > 0 ? (uint32_t)handed : 0;
 }
 
-bool exchange_have_served(void)
+uint32_t exchange_requests(void)
 {
-	return atomic_load_explicit(&have_served, memory_order_relaxed);
+	return atomic_load_explicit(&requests, memory_order_relaxed);
 }
 
 void exchange_queued(struct handle h)

@@ -133,8 +133,8 @@ void exchange_handed_off(struct handle h);
 
 /* Open ones but `except` whose thread woke another one; without those that wait for a call or connect, or with them. */
 uint32_t exchange_handed(struct handle except, bool waiting_too);
-/* Has this process ever received a request? */
-bool exchange_have_served(void);
+/* How many requests have begun; it may wrap. */
+uint32_t exchange_requests(void);
 /* It was put into a queue of jobs. */
 void exchange_queued(struct handle h);
 /* Are there open ones that were not? */

@@ -327,6 +327,8 @@ void engine_poll_begin(const struct pollfd *fds, nfds_t n)
 {
 	struct thread *t = thread_self();
 
+	if (n == 0)
+		engine_sleeping();
 	if (!guard_is_on() || guard_depth != 0 || n == 0)
 		return;
 	if (!waits_for_own_calls(t, fds, n))
@@ -339,6 +341,8 @@ void engine_select_begin(int nfds, const fd_set *readable)
 	bool others = false;
 	int n = 0, last = -1;
 
+	if (nfds == 0)
+		engine_sleeping();
 	if (!guard_is_on() || guard_depth != 0 || nfds == 0)
 		return;
 	for (int fd = 0; readable && fd < nfds; fd++) {

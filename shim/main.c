@@ -79,7 +79,6 @@ static int reserve_memory(void)
 __attribute__((constructor)) static void start(int argc, char **argv, char **envp)
 {
 	(void)argc;
-	(void)argv;
 	real_resolve();
 	self_start();
 	if (getauxval(AT_SECURE) || !self_is_first())
@@ -89,7 +88,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 		return;
 	ids_start();
 	(void)thread_tid(thread_self());
-	if (reserve_memory() != 0 || process_start(envp ? envp : environ) != 0) {
+	if (reserve_memory() != 0 || process_start(argv, envp ? envp : environ) != 0) {
 		log_line(LOG_ERROR, "no address space for interspan's tables; nothing is traced in this process");
 		return;
 	}

@@ -19,8 +19,10 @@
 #define FLUSH_MS 500
 
 static _Atomic bool blind, crossing, serving, leaving, first_ended, cgi;
+static _Atomic bool takes_work, serving_here;
 static _Atomic int32_t threads; /* the program's, besides the first */
 static struct context environment_parent;
+static char *const *arguments;
 
 void process_write(struct record *record)
 {
@@ -43,6 +45,7 @@ void process_write(struct record *record)
 void process_listening(void)
 {
 	atomic_store(&serving, true);
+	atomic_store(&serving_here, true);
 	(void)output_have();
 }
 
@@ -71,10 +74,30 @@ bool process_crosses_threads(void)
 
 bool process_parent(struct context *ret)
 {
-	if (!context_is_valid(&environment_parent) || atomic_load_explicit(&serving, memory_order_relaxed))
-		return false;
+	return !atomic_load_explicit(&serving, memory_order_relaxed) && !process_is_anybodys() &&
+	       process_named_parent(ret);
+}
+
+bool process_named_parent(struct context *ret)
+{
 	*ret = environment_parent;
-	return true;
+	return context_is_valid(ret);
+}
+
+void process_takes_work(void)
+{
+	atomic_store_explicit(&takes_work, true, memory_order_relaxed);
+}
+
+bool process_is_anybodys(void)
+{
+	return atomic_load_explicit(&takes_work, memory_order_relaxed) &&
+	       !atomic_load_explicit(&serving_here, memory_order_relaxed);
+}
+
+char *const *process_arguments(void)
+{
+	return arguments;
 }
 
 bool process_request_is_unknown(void)
@@ -132,6 +155,7 @@ void process_after_fork(void)
 {
 	atomic_store(&threads, 0);
 	atomic_store(&leaving, false);
+	atomic_store(&serving_here, false);
 	atomic_store(&first_ended, false);
 }
 
@@ -215,8 +239,9 @@ static void adopt_environment(char *const envp[])
 	memcpy(environment_parent.span_id, p.span_id, 8);
 }
 
-int process_start(char *const envp[])
+int process_start(char *const argv[], char *const envp[])
 {
+	arguments = argv;
 	adopt_environment(envp);
 	return fork_start();
 }

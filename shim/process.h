@@ -13,7 +13,10 @@
  * rules blind. Where its spans go is in output.h, how it forks in fork.h.
  */
 
-int process_start(char *const envp[]); /* atfork handlers; the context that the environment names */
+/* Atfork handlers; the context that the environment names. Both must stay. */
+int process_start(char *const argv[], char *const envp[]);
+/* As main() will get them; for adapters, before main(). */
+char *const *process_arguments(void);
 /* A finished span: into the segment, or dropped and counted. Makes the segment and starts the helper when first needed. */
 void process_write(struct record *record);
 /* listen() was called: a server. Its segment exists from now on, for the children too. */
@@ -22,6 +25,14 @@ void process_listening(void);
 bool process_parent(struct context *ret);
 /* It is a CGI program, made for one request, and nobody has said which: what it does is no root. */
 bool process_request_is_unknown(void);
+/*
+ * What it does from now on, outside of requests that it receives itself, may be for anybody who hands it work in ways that we do not see:
+ * then it has neither that parent nor none. Unless it is a server.
+ */
+void process_takes_work(void);
+bool process_is_anybodys(void);
+/* The parent that the environment named, whatever became of that. */
+bool process_named_parent(struct context *ret);
 /* Threads of the program's besides the first; when one was made that we cannot follow, there are some for good. */
 void process_thread_created(void);
 void process_thread_ended(void);

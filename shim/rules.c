@@ -90,7 +90,8 @@ static bool by_service(struct thread *t, struct handle *ret)
 
 static bool by_inheritance(const struct thread *t, struct handle *ret)
 {
-	if (t->has_work || !t->has_inherited || !exchange_is_open(t->inherited.exchange))
+	if (t->has_work || !t->has_inherited || started_may_serve_others(&t->started) ||
+	    !exchange_is_open(t->inherited.exchange))
 		return false;
 	*ret = t->inherited.exchange;
 	return true;
@@ -199,6 +200,8 @@ static void ambiguous(const struct thread *t, const struct conn *c, struct decis
 		add_exchange_link(d, t->window.who[i]);
 	add_exchange_link(d, c->opener);
 	add_exchange_link(d, t->sync);
+	if (t->has_inherited)
+		add_link(d, &t->inherited);
 	add_parked_links(d, t->loop);
 	stats_count(STAT_AMBIGUOUS);
 }
@@ -318,7 +321,9 @@ static void nobodys(const struct thread *t, const struct conn *c, struct decisio
 {
 	struct context parent;
 
-	if (process_request_is_unknown()) {
+	if (process_request_is_unknown() || process_is_anybodys()) {
+		if (process_named_parent(&parent))
+			add_link(d, &parent);
 		ambiguous(t, c, d);
 		return;
 	}
@@ -486,8 +491,9 @@ void rules_decide(struct thread *t, struct conn *c, const struct request_evidenc
 		count_rule(ret->evidence);
 		return;
 	}
-	if ((exchange_open_count() == 0 && !follows_a_request(t, c)) ||
-	    (t->has_inherited && t->loop == 0 && handle_is_none(t->sync)))
+	if (!(t->has_inherited && started_may_serve_others(&t->started)) &&
+	    ((exchange_open_count() == 0 && !follows_a_request(t, c)) ||
+	     (t->has_inherited && t->loop == 0 && handle_is_none(t->sync))))
 		without_candidates(t, c, ret);
 	else
 		ambiguous(t, c, ret);

@@ -192,6 +192,7 @@ struct thread_package {
 	void *start, *arg;
 	size_t stack_bytes;
 	struct context inherited;
+	struct started started;
 	bool has_inherited;
 };
 
@@ -296,7 +297,7 @@ struct thread_package *engine_thread_starting(void *start, void *arg, const pthr
 	} else {
 		process_thread_created();
 		package = pool_at(&packages, slot);
-		*package = (struct thread_package){.start = start, .arg = arg, .stack_bytes = stack_bytes(attr)};
+		*package = (struct thread_package){.start = start, .arg = arg, .stack_bytes = stack_bytes(attr), .started = started_now()};
 		runtime_thread_making(thread_self());
 		package->has_inherited = rules_current(thread_self(), &package->inherited);
 	}
@@ -315,6 +316,7 @@ void engine_thread_started(struct thread_package *package, void **ret_start, voi
 	note_stack(t, package->stack_bytes);
 	t->inherited = package->inherited;
 	t->has_inherited = package->has_inherited;
+	t->started = package->started;
 	pool_give(&packages, pool_slot(package));
 	(void)set_specific(ending, t);
 }

@@ -6,6 +6,7 @@
 
 #include "shim/context.h"
 #include "shim/label.h"
+#include "shim/started.h"
 
 /*
  * What the engine knows about the calling thread. Thread-local storage, initial-exec, well under 1 KiB (static TLS is
@@ -49,6 +50,7 @@ struct thread {
 	struct thread_class *class; /* NULL until asked */
 	struct context inherited;   /* from whoever created the thread; valid while has_inherited */
 	bool has_inherited;
+	struct started started;     /* when it was; slept: ever */
 	bool has_work;
 	bool adapted;            /* it runs an adapted runtime's loop: its parents do not rest on elimination */
 	struct label work;       /* rule 3: of the work item that runs now; see carrier.h */

@@ -48,7 +48,7 @@ EXCHANGE_GLIMPSE static bool all_are_tasks(void)
 
 static bool is_nobodys(const struct node_shared *shared)
 {
-	if (!exchange_have_served())
+	if (exchange_requests() == 0)
 		return true; /* a program that serves nobody works for itself */
 	return shared->current.kind == NODE_NOBODY && all_are_tasks();
 }

@@ -21,7 +21,8 @@
 	PYTHON(PyDescr_NewMethod, void *, (void *, void *))                                                            \
 	PYTHON(PyUnicode_CompareWithASCIIString, int, (void *, const char *))                                          \
 	PYTHON(PyCapsule_GetPointer, void *, (void *, const char *))                                                   \
-	PYTHON(PyErr_Occurred, void *, (void))
+	PYTHON(PyErr_Occurred, void *, (void))                                                                         \
+	PYTHON(PyObject_IsTrue, int, (void *))
 
 struct python_more {
 #define PYTHON(name, result, arguments) result(*name) arguments;

@@ -22,6 +22,8 @@ struct wait {
 	const void *condition; /* NULL: free */
 	const struct worker *worker;
 	struct label label;    /* what the worker was started for */
+	bool slept;            /* before */
+	bool no_sleep;         /* see struct worker */
 	bool own;              /* the worker has made the condition itself */
 	bool notified, by_other;
 };
@@ -70,11 +72,22 @@ static void wait_begins(const void *condition, struct wait **ret)
 			continue;
 		waits[i] = (struct wait){.condition = condition, .worker = w, .label = label};
 		waits[i].own = is_own(w, condition);
+		waits[i].slept = python_start_of(w)->slept;
+		waits[i].no_sleep = w->no_sleep;
+		w->no_sleep = false;
 		n_waits++;
 		*ret = &waits[i];
 		return;
 	}
 	python_lost(w); /* no room to see who wakes it */
+}
+
+/* It has but slept; be it to look for work between. */
+static void time_is_up(struct worker *w, const struct wait *wait)
+{
+	if (w->suspect == wait->condition)
+		w->suspect = NULL;
+	python_start_of(w)->slept = wait->slept || !wait->no_sleep;
 }
 
 static void wait_ends(struct wait *wait, bool woken)
@@ -85,8 +98,8 @@ static void wait_ends(struct wait *wait, bool woken)
 
 	if (w == wait->worker && lost)
 		python_lost(w);
-	else if (w == wait->worker && w->suspect == wait->condition)
-		w->suspect = NULL; /* the time is up, nothing else */
+	else if (w == wait->worker && !woken)
+		time_is_up(w, wait);
 	wait->condition = NULL;
 	n_waits--;
 }
@@ -176,13 +189,43 @@ static void *enter_function(void *callable, void *const *args, size_t nargs, voi
 	return python_function_run(callable, args, nargs, names);
 }
 
+/* A timer runs one thing when its time has come; and for no time nobody sleeps. */
+static void next_is_no_sleep(void)
+{
+	struct label unused;
+	struct worker *w = python_started(&unused);
+
+	if (w)
+		w->no_sleep = true;
+}
+
+static bool is_no_time(void *timeout)
+{
+	int is_some = timeout && timeout != python_more.none ? python_more.PyObject_IsTrue(timeout) : 1;
+
+	if (is_some < 0)
+		python.PyErr_Clear();
+	return is_some == 0;
+}
+
 static void *wait_function(void *callable, void *const *args, size_t nargs, void *names)
 {
-	void *wait = nargs & ~ARGUMENTS_OFFSET ? python_waiting(args[0]) : NULL;
-	void *r = python_function_run(callable, args, nargs, names);
+	size_t n = nargs & ~ARGUMENTS_OFFSET;
+	void *wait, *r;
+
+	if (is_no_time(python_argument(args, n, names, 1, "timeout")))
+		OBSERVE(next_is_no_sleep());
+	wait = n ? python_waiting(args[0]) : NULL;
+	r = python_function_run(callable, args, nargs, names);
 
 	python_waited(wait, r != python_more.no);
 	return r;
+}
+
+static void *timer_function(void *callable, void *const *args, size_t nargs, void *names)
+{
+	OBSERVE(next_is_no_sleep());
+	return python_function_run(callable, args, nargs, names);
 }
 
 static void *notify_function(void *callable, void *const *args, size_t nargs, void *names)
@@ -198,6 +241,14 @@ void python_conditions_forked(void)
 	n_waits = 0;
 }
 
+static void patch_timer(void)
+{
+	void *class = python_of_module("threading", "Timer");
+
+	if (class)
+		(void)python_hook_method(class, "run", timer_function);
+}
+
 /* Waking first: a wait of which nobody is seen to be the waker would make the thread's work unknown. */
 void python_conditions_patch(void)
 {
@@ -207,6 +258,7 @@ void python_conditions_patch(void)
 	if (!class)
 		return;
 	done = true;
+	patch_timer();
 	if (python_hook_method(class, "notify", notify_function) && python_hook_method(class, "wait", wait_function) &&
 	    python_hook_method(class, "__init__", init_function))
 		(void)python_hook_method(class, "__enter__", enter_function);

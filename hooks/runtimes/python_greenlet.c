@@ -59,7 +59,7 @@ static void add(const void *object, const struct label *label)
 
 	if (!g)
 		return;
-	g->worker = (struct worker){.what = WORKER_STARTED, .label = *label};
+	g->worker = (struct worker){.what = WORKER_STARTED, .label = *label, .started = started_now()};
 	atomic_store_explicit(&g->next, atomic_load(chain), memory_order_relaxed);
 	atomic_store_explicit(&g->object, object, memory_order_release);
 	atomic_store_explicit(chain, slot, memory_order_release);

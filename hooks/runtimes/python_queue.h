@@ -12,5 +12,7 @@ void python_queues_patch(void);
 /* threading.Condition (python_condition.c). */
 void python_conditions_patch(void);
 void python_conditions_forked(void);
+/* How greenlets sleep (python_sleep.c). */
+void python_sleep_patch(void);
 /* Those that are written in C (python_methods.c). */
 void python_methods_patch(void);

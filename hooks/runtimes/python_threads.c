@@ -129,6 +129,12 @@ static bool may_be_anybodys(const struct flow *f)
 	       (f->source == SOURCE_WORKER && f->label.kind == LABEL_NONE && exchange_open_count() != 0);
 }
 
+/* It may have found work in something that it looks into between its sleeps. */
+static bool may_have_looked(struct flow *f)
+{
+	return was_started(f) && started_may_serve_others(python_start_of(f->worker));
+}
+
 static enum runtime_answer current(struct thread *t, struct label *ret)
 {
 	struct flow f;
@@ -146,12 +152,12 @@ static enum runtime_answer current(struct thread *t, struct label *ret)
 		return f.context_answer;
 	case SOURCE_SERVICE:
 	case SOURCE_WORKER:
-		return may_be_anybodys(&f) ? RUNTIME_CANNOT_TELL : RUNTIME_LABEL;
+		return may_be_anybodys(&f) || may_have_looked(&f) ? RUNTIME_CANNOT_TELL : RUNTIME_LABEL;
 	case SOURCE_ITEM:
 	case SOURCE_INHERITED:
 		break;
 	}
-	return may_be_anybodys(&f) ? RUNTIME_CANNOT_TELL : RUNTIME_ITEM;
+	return may_be_anybodys(&f) || may_have_looked(&f) ? RUNTIME_CANNOT_TELL : RUNTIME_ITEM;
 }
 
 static void adopt(struct thread *t, const struct label *label)
@@ -215,22 +221,23 @@ static void lose(struct worker *w)
 static void forked(void)
 {
 	own_worker.forked = true;
+	python_process_forked();
 	python_conditions_forked();
 }
 
-/* Processes of a pool are forked by whoever first needs them, and get what they do through pipes. */
+/* Processes of a pool are made by whoever first needs them, and get what they do through pipes. */
 static void received(struct thread *t, struct conn *c)
 {
 	(void)t;
-	if (c || !own_worker.forked || !runs_python())
-		return;
-	lose(&own_worker);
+	if (!c && (python_process_was_handed() || own_worker.forked) && runs_python())
+		lose(&own_worker);
 }
 
 static void patch(void)
 {
 	static bool found, missing;
 
+	python_process_look();
 	if (missing || !cpython_is_ready() || !cpython_holds_gil() || python_error())
 		return;
 	missing = !found && !python_more_find();
@@ -239,6 +246,7 @@ static void patch(void)
 		return;
 	python_queues_patch();
 	python_conditions_patch();
+	python_sleep_patch();
 	python_greenlets_patch();
 }
 
@@ -379,6 +387,26 @@ void python_lost(struct worker *w)
 	lose(w);
 	if (w == &own_worker)
 		thread_self()->has_inherited = false;
+}
+
+struct started *python_start_of(struct worker *w)
+{
+	return w == &own_worker ? &thread_self()->started : &w->started;
+}
+
+bool python_has_slept(void)
+{
+	struct flow f;
+
+	return find_worker(&f) && python_start_of(f.worker)->slept;
+}
+
+void python_set_slept(bool slept)
+{
+	struct flow f;
+
+	if (find_worker(&f))
+		python_start_of(f.worker)->slept = slept;
 }
 
 static void in_queue(int change)

@@ -28,8 +28,19 @@ void python_flow_made(struct label *ret);
  */
 struct worker *python_started(struct label *ret);
 void python_lost(struct worker *w);
+/* How the worker of the calling flow was started. */
+struct started *python_start_of(struct worker *w);
+/* Has the calling flow slept since it was started? */
+bool python_has_slept(void);
+void python_set_slept(bool slept);
 /* A call of a queue's method begins (1) or ends (-1). */
 void python_in_queue(int change);
+
+/* Pools of processes: is this one of them? Before main(); in a forked child. */
+void python_process_look(void);
+void python_process_forked(void);
+/* It has read from a pipe. True: what it does from now on may be for anybody. */
+bool python_process_was_handed(void);
 
 /* The calling flow has made an object to wait on. */
 void python_made(const void *object);

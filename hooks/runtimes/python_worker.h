@@ -6,6 +6,7 @@
 
 #include "shim/context.h"
 #include "shim/label.h"
+#include "shim/started.h"
 
 /*
  * Whose work a Python thread, or a greenlet, does. It may be one that serves the requests that it reads; one that was started for a
@@ -32,12 +33,14 @@ struct worker {
 	bool forked;         /* thread: it has left its process; what it was working for, it still may be, until it reads from a pipe */
 	bool began_trace;    /* thread: what it inherited is over, and t->inherited is the trace of its detached work */
 	bool said_it_runs;
+	bool no_sleep;       /* the next wait that ends at its time does not show that it looks for work */
 	uint8_t n_made;
 	uint16_t in_queue;   /* calls of a queue's methods that are under way: what they wait for is their own affair */
 	uint32_t window;     /* WORKER_REQUEST: window.seq then */
 	struct handle served;   /* the request that it read last */
 	struct handle arriving; /* greenlet: it has accepted this connection; the next greenlet that it makes is for that */
 	struct label label;
+	struct started started; /* greenlet; a thread's is in struct thread */
 	const void *home;       /* its own queue */
 	const void *candidate;  /* the first queue that gave it something else than what it was started for */
 	const void *last_queue, *last_item; /* what it fetched last; last_item NULL: nothing that it could put back */

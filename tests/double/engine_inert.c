@@ -162,6 +162,10 @@ void engine_condition_waited(const void *mutex, bool timed_out)
 	(void)timed_out;
 }
 
+void engine_sleeping(void)
+{
+}
+
 void engine_semaphore_waiting(void)
 {
 }

@@ -190,6 +190,11 @@ void engine_condition_waited(const void *mutex, bool timed_out)
 	record("condition waited%s%s\n", mutex ? "" : " without mutex", timed_out ? " in vain" : "");
 }
 
+void engine_sleeping(void)
+{
+	record("sleeping\n");
+}
+
 void engine_semaphore_waiting(void)
 {
 	record("semaphore waiting\n");

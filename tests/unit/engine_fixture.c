@@ -204,7 +204,7 @@ void engine_up(const char *const settings[])
 	span_start();
 	ids_start();
 	assert_int_equal(fdtable_start() | blocks_start() | conn_start() | head_memos_start() | exchange_start() | loop_start() | watch_start() |
-				 coroutine_start() | thread_start() | process_start(envp),
+				 coroutine_start() | thread_start() | process_start((char *const[]){NULL}, envp),
 			 0);
 	atomic_store(&guard_enabled, true);
 }

@@ -95,7 +95,22 @@ static void semaphores_and_the_unlocks_that_matter_are_told(void **state)
 	CALL(0, 0, pthread_mutex_unlock(&mutex));
 	engine_queue_filter[engine_queue_hash(&mutex)]--;
 	TOLD("semaphore waiting\nsemaphore waiting\nsemaphore taken\nunlocking\n"
-	     "semaphore waiting\nsemaphore waiting\nsemaphore taken\nunlocking\nunlocking\n");
+	     "semaphore waiting\nsleeping\nsemaphore waiting\nsemaphore taken\nunlocking\nunlocking\n");
+}
+
+static void sleeping_is_told(void **state)
+{
+	const struct timespec no_time = { 0 };
+
+	(void)state;
+	FAKE(nanosleep), FAKE(clock_nanosleep), FAKE(usleep), FAKE(sleep), FAKE(thrd_sleep), FAKE(sched_yield);
+	CALL(-1, EINTR, nanosleep(&no_time, NULL));
+	CALL(EINTR, 0, clock_nanosleep(CLOCK_MONOTONIC, 0, &no_time, NULL));
+	CALL(0, 0, usleep(1));
+	CALL(3, 0, (int)sleep(5));
+	CALL(-1, EINTR, thrd_sleep(&no_time, NULL));
+	CALL(0, 0, sched_yield());
+	TOLD("sleeping\nsleeping\nsleeping\nsleeping\nsleeping\nsleeping\n");
 }
 
 static void does_nothing(void)
@@ -471,6 +486,7 @@ int main(void)
 		T(polls_are_framed),
 		T(conditions_are_told_before),
 		T(semaphores_and_the_unlocks_that_matter_are_told),
+		T(sleeping_is_told),
 		T(a_coroutine_is_told_with_its_stack),
 		T(a_thread_runs_its_start_routine_through_the_package),
 		T(a_thread_without_package_is_untouched),

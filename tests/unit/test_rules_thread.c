@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who the parent is where no bytes say it: the thread, the opener, equal heads (rules 5 to 7), or none of them. */
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -180,6 +181,63 @@ static void a_thread_inherits_until_it_fetches_work(void **state)
 	assert_int_equal(span_at(0)->evidence, EVIDENCE_THREAD);
 	assert_true(span_is_child_of(span_at(0), span_nth(SPAN_SERVER, 0)));
 	assert_int_equal(span_at(1)->evidence, EVIDENCE_AMBIGUOUS);
+}
+
+static void *calls_sleeps_and_calls(void *out)
+{
+	(void)call(out, REQUEST);
+	engine_sleeping();
+	(void)call(out, REQUEST);
+	return NULL;
+}
+
+static void a_thread_that_sleeps_with_nobody_else_there_inherits(void **state)
+{
+	struct link a = hook_accept(), out = idle_connection();
+	struct thread_run run;
+
+	(void)state;
+	serve_begin(&a, REQUEST);
+	run_thread(&run, calls_sleeps_and_calls, &out);
+	join_thread(&run);
+	end_one(&a, &out);
+	assert_int_equal(span_at(1)->evidence, EVIDENCE_THREAD);
+}
+
+static sem_t both_have_begun;
+
+static void *sleeps_and_calls(void *arg)
+{
+	struct link *l = arg;
+
+	sem_wait(&both_have_begun);
+	engine_sleeping();
+	(void)call(&l[2], REQUEST);
+	serve_end(&l[0]);
+	serve_end(&l[1]);
+	(void)call(&l[2], REQUEST);
+	return NULL;
+}
+
+/* It may be one of a pool that looks for work in something that we do not see. What it does later is no trace of its own, either. */
+static void among_others_it_works_for_anybody(void **state)
+{
+	struct link l[3] = {hook_accept(), hook_accept(), idle_connection()};
+	struct thread_run run;
+
+	(void)state;
+	sem_init(&both_have_begun, 0, 0);
+	serve_begin(&l[0], REQUEST);
+	run_thread(&run, sleeps_and_calls, l);
+	serve_begin(&l[1], REQUEST);
+	sem_post(&both_have_begun);
+	join_thread(&run);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(span_nth(SPAN_CLIENT, i)->evidence, EVIDENCE_AMBIGUOUS);
+		assert_memory_equal(span_nth(SPAN_CLIENT, i)->parent_id, ((uint8_t[8]){0}), 8);
+	}
+	for (unsigned i = 0; i < 3; i++)
+		link_close(&l[i]);
 }
 
 static void *serves(void *unused)
@@ -403,6 +461,8 @@ int main(void)
 		TEST(a_poll_for_its_own_call_does_not, up),
 		TEST(the_timeout_of_a_wait_for_the_next_request_is_no_timer, up),
 		TEST(a_thread_inherits_until_it_fetches_work, up),
+		TEST(a_thread_that_sleeps_with_nobody_else_there_inherits, up),
+		TEST(among_others_it_works_for_anybody, up),
 		TEST(threads_serve_their_own, up),
 		TEST(the_opener_is_the_parent_of_the_first_request, up),
 		TEST(an_opener_that_called_elsewhere_is_not, up),

@@ -231,6 +231,47 @@ def processes(truth):
     once(process_pool).submit(call, truth).result(60)
 
 
+def spawned_pool():
+    return concurrent.futures.ProcessPoolExecutor(2, multiprocessing.get_context("spawn"))
+
+
+def served_pool():
+    return concurrent.futures.ProcessPoolExecutor(2, multiprocessing.get_context("forkserver"))
+
+
+def own_processes():
+    """multiprocessing's own: each of its processes does a few jobs, then another one is started."""
+    return multiprocessing.get_context("spawn").Pool(2, maxtasksperchild=8)
+
+
+def call_in_thread(truth):
+    thread(truth)
+    call(truth)
+
+
+def spawned(truth):
+    once(spawned_pool).submit(call_in_thread, truth).result(60)
+
+
+def served(truth):
+    once(served_pool).submit(call_in_thread, truth).result(60)
+
+
+def pooled(truth):
+    once(own_processes).apply(call_in_thread, (truth,))
+
+
+def forked(truth):
+    once(process_pool).submit(call_in_thread, truth).result(60)
+
+
+def process(truth):
+    """One that does what it was started for, and nothing else."""
+    started = multiprocessing.get_context("spawn").Process(target=call, args=(truth,))
+    started.start()
+    started.join()
+
+
 def waiting(truth):
     """A thread that waits in every usual way for what others do on its behalf, and goes on calling."""
     def run():
@@ -311,10 +352,78 @@ def own_event(truth):
     once(event_pool).run(truth)
 
 
+class PollingPool:
+    """Threads that look into a list from time to time: what they take from it nobody sees."""
+
+    def __init__(self, pause):
+        self.jobs = collections.deque()
+        for _ in range(WORKERS):
+            threading.Thread(target=self.work, args=(pause,), daemon=True).start()
+
+    def work(self, pause):
+        while True:
+            try:
+                truth, done = self.jobs.popleft()
+            except IndexError:
+                pause()
+                continue
+            call(truth)
+            done.set()
+
+    def leave(self, truth):
+        done = threading.Event()
+        self.jobs.append((truth, done))
+        return done
+
+
+def sleeping_pool():
+    return PollingPool(lambda: time.sleep(0.001))
+
+
+def ticking_pool():
+    stop = threading.Event()
+    return PollingPool(lambda: stop.wait(0.001))
+
+
+def locking_pool():
+    held = threading.Lock()
+    held.acquire()
+    return PollingPool(lambda: held.acquire(timeout=0.001))
+
+
+def polling(truth):
+    assert once(sleeping_pool).leave(truth).wait(60)
+
+
+def polling_event(truth):
+    assert once(ticking_pool).leave(truth).wait(60)
+
+
+def polling_lock(truth):
+    assert once(locking_pool).leave(truth).wait(60)
+
+
+def leaving(truth):
+    """Answered before it is done."""
+    once(sleeping_pool).leave(truth)
+
+
+def sleeper(truth):
+    """One thread that sleeps and then calls."""
+    def run():
+        time.sleep(0.002)
+        call(truth)
+
+    t = threading.Thread(target=run)
+    t.start()
+    t.join()
+
+
 WAYS = {way.__name__.rstrip("_"): way for way in (
     direct, submit, map_, thread, threads, timer, fifo, lifo, simple, priority, pool, nested, results, raising, cancelling,
     session, waiting)}
-OTHERS = {way.__name__: way for way in (processes, own_condition, own_event)}
+OTHERS = {way.__name__: way for way in (processes, spawned, served, pooled, forked, process, own_condition, own_event, polling, polling_event, polling_lock, leaving,
+                                        sleeper)}
 
 
 def serve(path, truth):
