@@ -10,6 +10,8 @@
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <stdint.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/syscall.h>
 
 #include "hooks/raw.h"
@@ -149,6 +151,10 @@ static void tell_result(long nr, long a, long b, long c, long d, int result)
 	case SYS_getpeername:
 		engine_peer_asked((int)a);
 		break;
+	case SYS_getsockopt:
+		if (b == IPPROTO_TCP && c == TCP_INFO)
+			engine_state_asked((int)a);
+		break;
 	default:
 		tell_created(nr, a, b, d, result);
 	}
@@ -235,6 +241,7 @@ EXPORT long raw_syscall(long nr, long a, long b, long c, long d, long e, long f)
 	case SYS_listen:
 	case SYS_shutdown:
 	case SYS_getpeername:
+	case SYS_getsockopt:
 	case SYS_pipe:
 	case SYS_pipe2:
 	case SYS_eventfd:

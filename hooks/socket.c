@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sockets: how they begin, whom they speak to, how they are shut down. Their end is in descriptor.c. */
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 
 #include "hooks/hook.h"
 
@@ -41,6 +43,15 @@ EXPORT int getpeername(int fd, __SOCKADDR_ARG peer, socklen_t *restrict peer_len
 	int result = REAL(getpeername)(fd, peer, peer_len);
 
 	engine_peer_asked(fd);
+	return result;
+}
+
+EXPORT int getsockopt(int fd, int level, int name, void *restrict value, socklen_t *restrict len)
+{
+	int result = REAL(getsockopt)(fd, level, name, value, len);
+
+	if (level == IPPROTO_TCP && name == TCP_INFO)
+		engine_state_asked(fd);
 	return result;
 }
 

@@ -40,7 +40,7 @@ static const struct family {
 	const char *name;
 	const char *patterns[12];
 } families[] = {
-	{ "connections", { "socket*", "bind", "listen", "accept*", "connect", "shutdown", "getpeername", "__connect" } },
+	{ "connections", { "socket*", "bind", "listen", "accept*", "connect", "shutdown", "getpeername", "getsockopt", "__connect" } },
 	{ "reading", { "*read*_chk", "*recv*", "read", "readv", "__read", "preadv*" } },
 	{ "writing", { "write", "writev", "send*", "splice", "__write", "__send", "pwritev*" } },
 	{ "waiting", { "epoll_*", "*poll*", "*select", "timerfd_*", "eventfd" } },

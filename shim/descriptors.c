@@ -158,19 +158,25 @@ void engine_paired(int fd_a, int fd_b)
 	engine_opened(fd_b, FD_PIPE);
 }
 
-static void peer_asked(int fd)
+static void asked(int fd, void (*tell)(struct thread *t, struct handle connection))
 {
 	fd_word word = fdtable_word(fd);
 	const struct conn *c = (word & 0xff) == FD_CONNECTION ? conn_at(fdtable_object(word)) : NULL;
 
 	if (c && c->role == CONN_SERVER)
-		runtime_peer_asked(thread_self(), conn_handle(c));
+		tell(thread_self(), conn_handle(c));
 }
 
 void engine_peer_asked(int fd)
 {
 	if (engine_watches(fd))
-		OBSERVE(peer_asked(fd));
+		OBSERVE(asked(fd, runtime_peer_asked));
+}
+
+void engine_state_asked(int fd)
+{
+	if (engine_watches(fd))
+		OBSERVE(asked(fd, runtime_state_asked));
 }
 
 static void forget(int fd)

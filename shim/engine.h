@@ -79,6 +79,8 @@ void engine_sent_unseen(int fd, ssize_t n);
 
 /* getpeername() was called on fd: some runtimes do so when, and only when, they begin to serve a connection. */
 void engine_peer_asked(int fd);
+/* The state of its TCP connection was asked for, as some servers do when they begin to serve a request. */
+void engine_state_asked(int fd);
 
 /* ---- waiting ---- */
 /* First, before any of the waits below: how long it may last. -1: for ever; 0: only a look. */

@@ -48,6 +48,7 @@ struct exchange {
 	uint32_t next;            /* slot of the next (younger) exchange on the connection */
 	uint32_t connection;      /* slot */
 	uint32_t loop;            /* server: slot of the loop that read it; 0: none */
+	_Atomic bool asked;       /* server: a thread has said that it begins to serve it (ruby.c) */
 	_Atomic bool queued;      /* server: it was put into a queue of jobs (job_queue.c) */
 	uint32_t coroutine;       /* server: the coroutine on whose stack its request was read; 0: none */
 	uint32_t ownership;       /* cell shared with forked children; 0: none */

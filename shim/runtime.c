@@ -111,6 +111,20 @@ void runtime_peer_asked(struct thread *t, struct handle connection)
 			runtimes[i]->peer_asked(t, connection);
 }
 
+void runtime_state_asked(struct thread *t, struct handle connection)
+{
+	for (unsigned i = 0; i < n_runtimes; i++)
+		if (runtimes[i]->state_asked)
+			runtimes[i]->state_asked(t, connection);
+}
+
+void runtime_answers(struct thread *t, const struct exchange *e)
+{
+	for (unsigned i = 0; i < n_runtimes; i++)
+		if (runtimes[i]->answers)
+			runtimes[i]->answers(t, e);
+}
+
 void runtime_forked(void)
 {
 	for (unsigned i = 0; i < n_runtimes; i++)

@@ -46,6 +46,10 @@ struct runtime {
 	void (*requested)(struct thread *t, struct conn *c, const struct context *context);
 	/* This thread has asked who the peer of a server connection is. */
 	void (*peer_asked)(struct thread *t, struct handle connection);
+	/* The same of its state (TCP_INFO). */
+	void (*state_asked)(struct thread *t, struct handle connection);
+	/* This thread begins to answer server exchange e. Its connection is entered. */
+	void (*answers)(struct thread *t, const struct exchange *e);
 	/* This thread has read something of a response to e (NULL: of none that is known), before it is followed. Its connection is entered. */
 	void (*answered)(struct thread *t, const struct exchange *e);
 	/* Where the calling thread keeps what it runs; fixed as long as the thread lives. NULL: the runtime is not there. */
@@ -83,4 +87,6 @@ void runtime_answered(struct thread *t, const struct exchange *e);
 void runtime_place(struct runtime_place *ret);
 enum runtime_answer runtime_glimpse(const struct runtime_place *place, struct label *ret);
 void runtime_peer_asked(struct thread *t, struct handle connection);
+void runtime_state_asked(struct thread *t, struct handle connection);
+void runtime_answers(struct thread *t, const struct exchange *e);
 void runtime_forked(void);

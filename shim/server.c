@@ -162,6 +162,7 @@ void server_response(struct conn *c, const struct http1_head *head)
 	note_crossing(e);
 	coroutine_answers(thread_self(), e);
 	job_queue_answers(thread_self(), e);
+	runtime_answers(thread_self(), e);
 	oracle_observe_response(thread_self(), exchange_handle(e));
 	http_describe_response(e, head);
 }

@@ -4,8 +4,8 @@
 ENGINE_TESTS := pool iov ids sampler filter endpoint ownership fdtable stamp inject rules rules_thread rules_handed rules_timers rules_stamp exchanges environment http_attributes engine_threads watch carrier coroutines minted relayed
 
 # Parts of the runtimes' adapters that are pure bookkeeping belong to it.
-ENGINE_TESTS += python_items python_worker
-ENGINE_SRC := $(filter-out shim/main.c,$(wildcard shim/*.c shim/protocols/*.c)) $(addprefix hooks/runtimes/,python_items.c python_worker.c)
+ENGINE_TESTS += python_items python_worker ruby
+ENGINE_SRC := $(filter-out shim/main.c,$(wildcard shim/*.c shim/protocols/*.c)) $(addprefix hooks/runtimes/,python_items.c python_worker.c ruby.c)
 ENGINE_SAN ?= -fsanitize=address,undefined -fno-sanitize-recover=all
 ENGINE_B := $(B)/engine-test$(if $(ENGINE_VARIANT),-$(ENGINE_VARIANT))
 ENGINE_FIXTURES := engine_fixture engine_hooks rules_fixture
@@ -20,6 +20,14 @@ $(ENGINE_B)/tests/engine_%: tests/unit/test_%.c $(ENGINE_OBJ)
 	$(call msg,LINK,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BASE) $(ENGINE_SAN) -Wl,--wrap=process_write -o $@ $< $(ENGINE_OBJ) -lcmocka -pthread
+
+# Something to take for Ruby.
+$(ENGINE_B)/tests/libruby-none.so:
+	$(call msg,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)echo | $(CC) -x c -shared -fPIC -o $@ -
+
+$(ENGINE_B)/tests/engine_ruby: | $(ENGINE_B)/tests/libruby-none.so
 
 engine-test: $(ENGINE_TESTS:%=$(ENGINE_B)/tests/engine_%) ## unit tests of the engine
 	$(Q)status=0; for t in $^; do $(ENGINE_RUN) $$t || status=1; done; exit $$status

@@ -71,6 +71,11 @@ void engine_paired(int fd_a, int fd_b)
 	mark(fd_b, FD_PIPE);
 }
 
+void engine_state_asked(int fd)
+{
+	(void)fd;
+}
+
 void engine_peer_asked(int fd)
 {
 	(void)fd;

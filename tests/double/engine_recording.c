@@ -87,6 +87,11 @@ void engine_paired(int fd_a, int fd_b)
 	record("paired %d %d\n", fd_a, fd_b);
 }
 
+void engine_state_asked(int fd)
+{
+	record("state asked %d\n", fd);
+}
+
 void engine_peer_asked(int fd)
 {
 	record("peer asked %d\n", fd);

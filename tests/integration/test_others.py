@@ -31,9 +31,13 @@ def test_processes(name):
     assert verdict.unknown_share < 0.01, verdict.summary()
 
 
-@pytest.mark.parametrize("name", ["puma", "puma-cluster"])
-def test_puma(name):
-    check(others.run(others.BY_NAME[name], requests=REQUESTS), REQUESTS)
+@pytest.mark.parametrize("name,processes", [("puma", 1), ("puma-cluster", 2)])
+def test_puma(name, processes):
+    """Known once its threads have shown that they answer what they asked for: 32 times in each process, with 16 at work."""
+    verdict = check(others.run(others.BY_NAME[name], requests=2 * REQUESTS), 2 * REQUESTS)
+    learning = processes * (32 + 2 * 16) * others.CALLS
+    assert verdict.unknown + verdict.unknown_warm_up <= learning, verdict.summary()
+    assert verdict.evidence["work_item"] >= verdict.clients - learning, verdict.summary()
 
 
 @pytest.mark.parametrize("script", ["shell", "perl", "python"])

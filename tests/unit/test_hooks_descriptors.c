@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Descriptors: how they begin and end. */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
 #include "tests/double/fake_real.h"
 
 static void only_stream_sockets_of_known_families_are_opened(void **state)
@@ -66,6 +69,21 @@ static int accept_long_address(int fd, __SOCKADDR_ARG addr, socklen_t *restrict 
 	if (addr.__sockaddr__)
 		*len = 110;
 	return OTHER;
+}
+
+static void what_servers_ask_of_a_connection_is_told(void **state)
+{
+	socklen_t len = sizeof(int);
+	int value;
+
+	(void)state;
+	FAKE(getpeername), FAKE(getsockopt);
+	CALL(0, 0, getpeername(FD, peer_addr, &len));
+	TOLD("peer asked 700\n");
+	CALL(0, 0, getsockopt(FD, IPPROTO_TCP, TCP_INFO, &value, &len));
+	CALL(-1, EBADF, getsockopt(FD, SOL_SOCKET, SO_ERROR, &value, &len));
+	CALL(0, 0, getsockopt(FD, IPPROTO_TCP, TCP_NODELAY, &value, &len));
+	TOLD("peer asked 700\nstate asked 700\n");
 }
 
 static void connections_begin(void **state)
@@ -181,6 +199,7 @@ int main(void)
 		T(only_stream_sockets_of_known_families_are_opened),
 		T(pairs_and_wakers_are_opened),
 		T(connections_begin),
+		T(what_servers_ask_of_a_connection_is_told),
 		T(ends_are_told_before_they_happen),
 		T(copies_are_told),
 		T(a_stream_ends_its_descriptor),
