@@ -14,7 +14,7 @@ import truth
 
 APPS = pathlib.Path(__file__).resolve().parents[1] / "apps" / "others"
 CLASSES = programs.APPS / "java"
-TOMCAT = "/usr/share/java/tomcat10-embed-core.jar"
+JARS = ":".join(f"/usr/share/java/{jar}.jar" for jar in ("tomcat10-embed-core", "jakarta-annotation-api"))
 CONNECTIONS = 64
 CALLS = 2  # for each request, in every app
 # What a server must be told to let its CGI programs have.
@@ -140,7 +140,7 @@ def java(program, *options):
     def start(workplace, backend, environment):
         port = programs.free_port()
         # For a test beside others: a small heap, and no more threads of its own than it needs.
-        argv = ["java", "-Xmx128m", "-XX:+UseSerialGC", "-Djava.net.preferIPv4Stack=true", "-cp", f"{CLASSES}:{TOMCAT}", program, port, backend, *options]
+        argv = ["java", "-Xmx128m", "-XX:+UseSerialGC", "-Djava.net.preferIPv4Stack=true", "-cp", f"{CLASSES}:{JARS}", program, port, backend, *options]
         return workplace.start(argv, port, environment)
     return start
 
