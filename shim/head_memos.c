@@ -2,9 +2,9 @@
 #include "shim/head_memos.h"
 
 #include <errno.h>
-#include <sys/mman.h>
 
 #include "shim/protocols/http1_memo.h"
+#include "shim/reserve.h"
 
 #define CONNECTIONS 4096u /* slots are used again, the last first: beyond it are those of the busiest hour */
 
@@ -14,13 +14,8 @@ static struct memos {
 
 int head_memos_start(void)
 {
-	void *memory = mmap(NULL, sizeof(*memos) * CONNECTIONS, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	if (memory == MAP_FAILED)
-		return -ENOMEM;
-	memos = memory;
-	return 0;
+	memos = reserve(sizeof(*memos) * CONNECTIONS);
+	return memos ? 0 : -ENOMEM;
 }
 
 void head_memos_lend(struct conn *c)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # CPython's asyncio and uvloop: Debian's python3 and its packages. INTERSPAN_TEST_PYTHON names another interpreter.
-$(B)/tests/label_table: tests/unit/test_label_table.c hooks/runtimes/label_table.c hooks/runtimes/label_table.h
+$(B)/tests/label_table: tests/unit/test_label_table.c hooks/runtimes/label_table.c shim/reserve.c hooks/runtimes/label_table.h
 	$(call msg,CC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BASE) $(ENGINE_SAN) -o $@ $(filter %.c,$^) -lcmocka -pthread

@@ -3,7 +3,8 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
+
+#include "shim/reserve.h"
 
 #define WAYS 8
 #define TAKEN 1      /* no object has this address: somebody is filling this place */
@@ -22,13 +23,10 @@ struct label_bucket {
 int label_table_start(struct label_table *t, uint32_t n)
 {
 	size_t bytes = (size_t)n / WAYS * sizeof(struct label_bucket);
-	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	if (memory == MAP_FAILED)
-		return -ENOMEM;
 	t->mask = n / WAYS - 1;
-	t->buckets = memory;
-	return 0;
+	t->buckets = reserve(bytes);
+	return t->buckets ? 0 : -ENOMEM;
 }
 
 static struct label_bucket *bucket(const struct label_table *t, uintptr_t key, unsigned choice)
