@@ -16,4 +16,7 @@ python-test-extended: all integration-apps ## other Pythons, PyPI's newest packa
 python-bench: all integration-apps ## an asyncio service: throughput kept
 	$(Q)$(INTEGRATION_ENV) $(PYTHON) tests/bench/bench_python.py
 
-.PHONY: python-test python-test-extended python-bench
+python-soak: all integration-apps ## an asyncio service: what is left of a million requests
+	$(Q)$(INTEGRATION_ENV) $(PYTHON) tests/bench/soak_python.py
+
+.PHONY: python-soak python-test python-test-extended python-bench
