@@ -130,8 +130,8 @@ void engine_coroutine_made(const void *stack, size_t size, void *entry);
 /*
  * The environment to hand to exec or posix_spawn for path (may be NULL): envp itself when nothing needs to change, else an
  * array built in scratch (the caller's stack). Replaces TRACEPARENT, TRACESTATE and BAGGAGE where a context is current, and drops or adds
- * the preload as INTERSPAN_FOLLOW says. Never adds the preload to an environment that the program built without it
- * unless INTERSPAN_FOLLOW=all. What does not fit in scratch is left as the program gave it.
+ * the preload as INTERSPAN_FOLLOW says, or drops it for a program that cannot load it (shim/loadable.h). Never adds it to an environment
+ * that the program built without it unless INTERSPAN_FOLLOW=all. What does not fit in scratch is left as the program gave it.
  * Without scratch (NULL) it only answers whether it needs one: envp, or NULL when something is to change. Small stacks
  * (16 KiB threads exec too) so pay for an array only when it is used, and for one that fits their environment.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a program that this one starts gets in its environment: the current context as TRACEPARENT, TRACESTATE and BAGGAGE, and the
- * preload as INTERSPAN_FOLLOW says. The program's own array is never written to.
+ * preload as INTERSPAN_FOLLOW says, unless it cannot be loaded there. The program's own array is never written to.
  */
 #include <errno.h>
 #include <string.h>
@@ -10,6 +10,7 @@
 #include "shim/conn.h"
 #include "shim/engine.h"
 #include "shim/exchange.h"
+#include "shim/loadable.h"
 #include "shim/process.h"
 #include "shim/protocols/tracecontext.h"
 #include "shim/rules.h"
@@ -95,23 +96,59 @@ static size_t count(char *const *envp)
 	return n;
 }
 
+static bool lists_us(const char *list)
+{
+	while (*list) {
+		size_t len = strcspn(list, " :");
+
+		if (self_is_path(list, len))
+			return true;
+		list += len + (list[len] != '\0');
+	}
+	return false;
+}
+
+static bool preloads_us(char *const *envp)
+{
+	for (; envp && *envp; envp++)
+		if (names(*envp, "LD_PRELOAD"))
+			return lists_us(strchr(*envp, '=') + 1);
+	return false;
+}
+
+enum preload { PRELOAD_STAYS, PRELOAD_DROPPED, PRELOAD_ADDED };
+
+static enum preload preload_for(const char *program, char *const *envp)
+{
+	bool there = preloads_us(envp);
+
+	if (config_is(config.follow, "none"))
+		return there ? PRELOAD_DROPPED : PRELOAD_STAYS;
+	if (!there && (!config_is(config.follow, "all") || !*self_path()))
+		return PRELOAD_STAYS;
+	if (!loadable_by(program))
+		return there ? PRELOAD_DROPPED : PRELOAD_STAYS;
+	return there ? PRELOAD_STAYS : PRELOAD_ADDED;
+}
+
 /* current: NULL where it is not known; then, if stale, the one in the environment is not its either. */
-static char *const *rebuild(char *const *envp, struct exec_scratch *scratch, const struct context *current, bool stale)
+static char *const *rebuild(char *const *envp, struct exec_scratch *scratch, const struct context *current, bool stale,
+			    enum preload preload)
 {
 	struct writer w = {.scratch = scratch};
-	bool drop_preload = config_is(config.follow, "none"), has_preload = false;
+	bool has_preload = false;
 
 	for (; envp && *envp; envp++) {
 		if ((current || stale) && is_context(*envp))
 			continue;
 		if (names(*envp, "LD_PRELOAD")) {
 			has_preload = true;
-			if (drop_preload && add_preload_without_us(&w, strchr(*envp, '=') + 1))
+			if (preload == PRELOAD_DROPPED && add_preload_without_us(&w, strchr(*envp, '=') + 1))
 				continue;
 		}
 		scratch->envp[w.n++] = *envp;
 	}
-	if (!has_preload && config_is(config.follow, "all") && *self_path())
+	if (!has_preload && preload == PRELOAD_ADDED)
 		add_entry(&w, "LD_PRELOAD", self_path(), strlen(self_path()));
 	if (current)
 		add_context(&w, current);
@@ -128,18 +165,19 @@ void engine_executing(void)
 char *const *engine_exec_environment(const char *path, char *const *envp, struct exec_scratch *scratch)
 {
 	struct context current;
+	enum preload preload;
 	bool known;
 	int errno_saved = errno;
 
-	(void)path;
 	if (!guard_enter())
 		return envp;
 	known = rules_current(thread_self(), &current);
-	if (known || process_is_anybodys() || !config_is(config.follow, "auto")) {
+	preload = preload_for(path, envp);
+	if (known || process_is_anybodys() || preload != PRELOAD_STAYS) {
 		if (!scratch)
 			envp = NULL;
 		else if (count(envp) + ENTRIES_ADDED <= scratch->envp_max)
-			envp = rebuild(envp, scratch, known ? &current : NULL, process_is_anybodys());
+			envp = rebuild(envp, scratch, known ? &current : NULL, process_is_anybodys(), preload);
 	}
 	errno = errno_saved;
 	guard_leave();

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Unit tests of the engine: one program per module, linked with the objects of the whole shim but the hooks and main. Finished
 # spans go to the fixture: the linker puts it in the place of process_write().
-ENGINE_TESTS := pool iov ids sampler filter endpoint ownership fdtable stamp inject rules rules_thread rules_handed rules_timers rules_stamp exchanges environment http_attributes engine_threads watch carrier coroutines minted relayed
+ENGINE_TESTS := pool iov ids sampler filter endpoint ownership fdtable stamp inject rules rules_thread rules_handed rules_timers rules_stamp exchanges environment http_attributes engine_threads watch carrier coroutines minted relayed loadable
 
 # Parts of the runtimes' adapters that are pure bookkeeping belong to it.
 ENGINE_TESTS += python_items python_worker ruby

@@ -3,7 +3,10 @@
 
 import os
 import pathlib
+import shutil
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -31,6 +34,28 @@ def test_debian_haproxy():
 
 
 @needs_root
+def child_of_a_traced_python(program, library):
+    """What a child says and hears that a traced program starts, once the library's file is as it is to be by then."""
+    script = "import os, sys; sys.argv[1] and os.unlink(sys.argv[1]); os.execvp(sys.argv[2], sys.argv[2:])"
+    environment = {**programs.clean_environment(), "LD_PRELOAD": str(library), "OTEL_TRACES_EXPORTER": "none"}
+    gone = str(library) if library != programs.LIBRARY else ""
+    return subprocess.run([sys.executable, "-c", script, gone, *program], env=environment, capture_output=True, text=True,
+                          timeout=60, check=True)
+
+
+def test_children_that_can_load_us_do():
+    done = child_of_a_traced_python(["env"], programs.LIBRARY)
+    assert f"LD_PRELOAD={programs.LIBRARY}\n" in done.stdout and done.stderr == ""
+
+
+def test_children_that_cannot_load_us_are_spared(tmp_path):
+    """An update has removed the library, or the program has changed its root: the loader would complain of it to each child's user."""
+    library = tmp_path / "libinterspan.so"
+    shutil.copy(programs.LIBRARY, library)
+    done = child_of_a_traced_python(["env"], library)
+    assert "LD_PRELOAD" not in done.stdout and done.stderr == ""
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_nginx_with_unprivileged_workers(workers):
     scenario = scenarios.Scenario("www-data", lambda w, b, e: servers.nginx(w, b, e, workers=workers, user="www-data"))

@@ -21,7 +21,8 @@ double of the engine understands INTERSPAN_DOUBLE=watch; the product ignores it.
 #                                             test_apps.py: test_fork_and_exit_with_open_requests
 # 11 daemon(), double fork                    last_thread
 # 12 exec and its environment                 spawning; test_environment.c; test_hooks_process.c; below: children keep the
-#                                             preload, many variables reach the child
+#                                             preload, many variables reach the child; test_loadable.c, test_robustness.py:
+#                                             children that cannot load us are spared
 # 13 close everything, descriptors 0 to 2     close_everything; below: standard streams closed; test_export.py: the helper takes
 #                                             no descriptor from the program
 # 14 chroot, namespaces, users                identity; test_robustness.py: Debian's haproxy.cfg, nginx's workers, first process
