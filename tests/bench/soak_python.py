@@ -40,7 +40,7 @@ def main():
         print(f"{'requests':>9} {'KiB without':>12} {'KiB with':>9} {'contexts known':>15}", flush=True)
         for step in range(1, STEPS + 1):
             for program in (plain, under):
-                load = programs.run_load(program.port, REQUESTS // STEPS, CONNECTIONS, "--no-echo")
+                load = programs.run_load(program.port, REQUESTS // STEPS, CONNECTIONS, "--no-echo", deadline_s=1800)
                 assert load["answered"] == REQUESTS // STEPS, load
             print(f"{step * (REQUESTS // STEPS):9} {private_kib(plain.pid):12} {private_kib(under.pid):9}"
                   f" {live_contexts(under):15}", flush=True)

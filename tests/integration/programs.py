@@ -224,11 +224,11 @@ def start_backend(workplace, *options, environment=None):
     return workplace.start([APPS / "truth_backend", "--port", port, *options], port, environment)
 
 
-def run_load(port, requests=None, connections=CONNECTIONS, *options):
+def run_load(port, requests=None, connections=CONNECTIONS, *options, deadline_s=DEADLINE_S):
     """Run the load generator. Its report (a dict); raises when it could not run."""
     argv = [APPS / "loadgen", "--port", port, "--requests", requests or REQUESTS, "--connections", connections,
-            "--timeout", DEADLINE_S, *options]
-    done = subprocess.run([str(a) for a in argv], env=clean_environment(), capture_output=True, text=True, timeout=2 * DEADLINE_S,
+            "--timeout", deadline_s, *options]
+    done = subprocess.run([str(a) for a in argv], env=clean_environment(), capture_output=True, text=True, timeout=2 * deadline_s,
                           check=False)
     if done.returncode not in (0, 1) or not done.stdout:
         raise RuntimeError(f"loadgen: {done.returncode} {done.stderr}")
