@@ -25,6 +25,8 @@ GATHER = [
     App("fastapi-uvloop-h11", "fastapi_gather.py", ("uvloop", "h11")),
     App("fastapi-uvloop-httptools", "fastapi_gather.py", ("uvloop", "httptools")),
     App("streams", "streams_gather.py"),
+    App("httpx-uvicorn", "httpx_gather.py"),
+    App("httpx-gunicorn", "httpx_gather.py", ("-w", "2")),
 ]
 
 
@@ -46,6 +48,16 @@ def test_gather_makes_siblings(app):
     assert verdict.evidence == {"runtime": 3 * requests}, verdict.summary()
     children = collections.Counter(s.parent_id for s in result.spans if s.kind == truth.CLIENT)
     assert set(children.values()) == {3}
+
+
+def test_calls_over_tls_confuse_nobody():
+    """What goes over TLS is not seen; the calls beside it have their parents."""
+    requests = REQUESTS // 10
+    result = python_apps.run(App("tls", "tls_gather.py"), requests=requests)
+    check_served(result, requests)
+    verdict = result.verdict
+    assert verdict.wrong == verdict.unknown == verdict.unknown_warm_up == 0, "\n".join([verdict.summary(), *verdict.examples])
+    assert verdict.servers == requests and verdict.right == verdict.clients == 2 * requests, verdict.summary()
 
 
 # ---- the rows of the guide ----
