@@ -5,10 +5,14 @@
 #include "shim/coroutine.h"
 #include "shim/exchange.h"
 #include "shim/job_queue.h"
+#include "shim/loop.h"
 #include "shim/process.h"
 #include "shim/rules.h"
 #include "shim/runtime.h"
+#include "shim/stats.h"
 #include "shim/thread.h"
+
+#define ANSWERS_TO_TRUST 32
 
 static bool job_label(struct thread *t, struct label *ret)
 {
@@ -21,14 +25,23 @@ static bool job_label(struct thread *t, struct label *ret)
 	return true;
 }
 
+static bool is_proven(const struct carrier_proof *p)
+{
+	return atomic_load_explicit(&p->answered, memory_order_relaxed) >= ANSWERS_TO_TRUST &&
+	       !atomic_load_explicit(&p->revoked, memory_order_relaxed);
+}
+
 /* A coroutine that is switched to in the middle of a work item is no part of it. */
 static bool work_label(struct thread *t, struct label *ret)
 {
 	coroutine_id here = coroutine_here(t);
 
 	*ret = t->work;
-	if (t->has_work && t->work_stack == here)
+	if (t->has_work && t->work_stack == here) {
+		if (t->work_proof && !is_proven(t->work_proof))
+			ret->kind = LABEL_UNKNOWN;
 		return true;
+	}
 	return here != COROUTINE_NONE ? coroutine_label(here, ret) : job_label(t, ret);
 }
 
@@ -47,6 +60,12 @@ static bool current_label(struct thread *t, struct label *ret, enum evidence *re
 	return work_label(t, ret);
 }
 
+/* It was put somewhere by somebody, and is not due to what this thread has read. */
+static bool runs_item(struct thread *t)
+{
+	return t->has_work && t->work_stack == coroutine_here(t);
+}
+
 void carrier_current(struct thread *t, struct carrier_answer *ret)
 {
 	struct label label;
@@ -55,7 +74,7 @@ void carrier_current(struct thread *t, struct carrier_answer *ret)
 	*ret = (struct carrier_answer){.state = LABEL_STATE_UNKNOWN};
 	if (current_label(t, &label, &ret->evidence, &adapted))
 		ret->state = label_resolve(&label, &ret->context);
-	ret->final = adapted && ret->state == LABEL_STATE_UNKNOWN;
+	ret->final = (adapted || runs_item(t)) && ret->state == LABEL_STATE_UNKNOWN;
 }
 
 void carrier_of_sending(struct thread *t, const struct conn *c, struct carrier_answer *ret)
@@ -114,8 +133,14 @@ void carrier_adopt(struct thread *t, struct conn *c, const struct context *trace
 
 void carrier_begin(struct thread *t, const struct label *label, struct carrier_saved *saved)
 {
-	*saved = (struct carrier_saved){.label = t->work, .stack = t->work_stack, .has_label = t->has_work};
+	carrier_begin_unproven(t, label, NULL, saved);
+}
+
+void carrier_begin_unproven(struct thread *t, const struct label *label, struct carrier_proof *proof, struct carrier_saved *saved)
+{
+	*saved = (struct carrier_saved){.label = t->work, .proof = t->work_proof, .stack = t->work_stack, .has_label = t->has_work};
 	t->work = *label;
+	t->work_proof = proof;
 	t->work_stack = coroutine_here(t);
 	t->has_work = true;
 }
@@ -123,6 +148,32 @@ void carrier_begin(struct thread *t, const struct label *label, struct carrier_s
 void carrier_end(struct thread *t, const struct carrier_saved *saved)
 {
 	t->work = saved->label;
+	t->work_proof = saved->proof;
 	t->work_stack = saved->stack;
 	t->has_work = saved->has_label;
+}
+
+void carrier_answers(struct thread *t, const struct exchange *e)
+{
+	struct carrier_proof *p = t->has_work ? t->work_proof : NULL;
+
+	if (!p || t->work.kind != LABEL_CONTEXT || t->work_stack != coroutine_here(t))
+		return;
+	if (handle_equal(t->work.context.exchange, exchange_handle(e)))
+		atomic_fetch_add_explicit(&p->answered, 1, memory_order_relaxed);
+	else if (!atomic_exchange_explicit(&p->revoked, true, memory_order_relaxed))
+		stats_count(STAT_RULES_REVOKED);
+}
+
+void carrier_capture_queued(struct thread *t, struct label *ret)
+{
+	const struct window *w = &t->window;
+	struct context c;
+
+	carrier_capture(t, ret);
+	if (ret->kind != LABEL_UNKNOWN || t->has_work)
+		return;
+	loop_isolate(t->loop);
+	if (w->seq != 0 && w->n == 1 && w->other == 0 && w->fresh && exchange_context(w->who[0], &c))
+		*ret = label_snapshot(&c);
 }

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "shim/context.h"
 #include "shim/label.h"
 
+struct exchange;
 struct thread;
 
 /*
@@ -41,10 +44,31 @@ void carrier_adopt(struct thread *t, struct conn *c, const struct context *trace
  * A work item begins on this thread, and ends: between the two its label answers rule 3. Nested ones restore the outer. Only
  * the thread itself. saved is filled by begin and handed to end.
  */
+struct carrier_proof;
 struct carrier_saved {
 	struct label label;
+	struct carrier_proof *proof;
 	uint32_t stack;
 	bool has_label;
 };
 void carrier_begin(struct thread *t, const struct label *label, struct carrier_saved *saved);
 void carrier_end(struct thread *t, const struct carrier_saved *saved);
+
+/*
+ * How far to trust the labels of one kind of work items. An item that is shared by those who would have made another one is not the work of
+ * the one that made it. So they are believed once such items have often enough answered the request of their label, and
+ * never again after one has answered another. Zeroed at first; must live as long as the process.
+ */
+struct carrier_proof {
+	_Atomic uint32_t answered;
+	_Atomic bool revoked;
+};
+void carrier_begin_unproven(struct thread *t, const struct label *label, struct carrier_proof *proof, struct carrier_saved *saved);
+/* This thread begins to answer e. */
+void carrier_answers(struct thread *t, const struct exchange *e);
+
+/*
+ * As carrier_capture(), for what is put into a queue from a loop of one thread's, which others only reach through a descriptor that it
+ * reads: where a request has just arrived and nothing else was handled since the wait, it is that request's, whatever else is open.
+ */
+void carrier_capture_queued(struct thread *t, struct label *ret);

@@ -20,7 +20,7 @@ void runtime_register(const struct runtime *runtime)
 enum runtime_answer runtime_current(struct thread *t, struct label *ret)
 {
 	for (unsigned i = 0; i < n_runtimes; i++) {
-		enum runtime_answer answer = runtimes[i]->current(t, ret);
+		enum runtime_answer answer = runtimes[i]->current ? runtimes[i]->current(t, ret) : RUNTIME_ABSENT;
 
 		if (answer != RUNTIME_ABSENT)
 			return answer;
@@ -33,7 +33,7 @@ void runtime_adopt(struct thread *t, const struct label *label)
 	struct label unused;
 
 	for (unsigned i = 0; i < n_runtimes; i++) {
-		if (runtimes[i]->current(t, &unused) == RUNTIME_ABSENT)
+		if (!runtimes[i]->current || runtimes[i]->current(t, &unused) == RUNTIME_ABSENT)
 			continue;
 		if (runtimes[i]->adopt)
 			runtimes[i]->adopt(t, label);

@@ -11,7 +11,7 @@ struct thread;
 
 /*
  * Adapters of language runtimes (hooks/runtimes/, one a file): they know the task that a thread runs (rule 2). main.c registers
- * those of hooks/runtimes/runtimes.def; the engine asks them through these functions only. Each may be NULL but current.
+ * those of hooks/runtimes/runtimes.def; the engine asks them through these functions only. Each may be NULL.
  * All are called inside the guard; none may allocate through libc's hooks, lock, block or fail.
  */
 enum runtime_answer {
@@ -32,7 +32,7 @@ struct runtime {
 	 * about what the thread does next. Called outside the guard.
 	 */
 	bool (*owns_thread)(void);
-	/* The label of the task that the calling thread runs. */
+	/* The label of the task that the calling thread runs. NULL: it runs none, only work items. */
 	enum runtime_answer (*current)(struct thread *t, struct label *ret);
 	/* The task that the calling thread runs has begun a trace of its own: its label from now on. */
 	void (*adopt)(struct thread *t, const struct label *label);
@@ -69,7 +69,7 @@ struct runtime_place {
 	const void *place;
 };
 
-#define RUNTIMES_MAX 8
+#define RUNTIMES_MAX 16
 
 /* Before the shim is on; the structure must live as long as the process. */
 void runtime_register(const struct runtime *runtime);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shim/server.h"
 
+#include "shim/carrier.h"
 #include "shim/clock.h"
 #include "shim/coroutine.h"
 #include "shim/filter.h"
@@ -163,6 +164,7 @@ void server_response(struct conn *c, const struct http1_head *head)
 	coroutine_answers(thread_self(), e);
 	job_queue_answers(thread_self(), e);
 	runtime_answers(thread_self(), e);
+	carrier_answers(thread_self(), e);
 	oracle_observe_response(thread_self(), exchange_handle(e));
 	http_describe_response(e, head);
 }

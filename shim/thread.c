@@ -137,6 +137,19 @@ void thread_window_open(struct thread *t, uint32_t loop)
 	t->expected = HANDLE_NONE;
 }
 
+void thread_window_part(struct thread *t)
+{
+	struct window *w = &t->window;
+
+	if (w->seq == 0)
+		return;
+	w->seq = w->seq == UINT32_MAX ? 1 : w->seq + 1;
+	w->n = 0;
+	w->fresh = false;
+	w->other = 0;
+	t->expected = HANDLE_NONE;
+}
+
 /* ---- classes ---- */
 
 #define CLASSES 256

@@ -29,6 +29,7 @@ struct window {
 	struct handle who[WINDOW_MAX];
 };
 
+struct carrier_proof;
 struct thread_class;
 struct watch;
 
@@ -53,6 +54,7 @@ struct thread {
 	struct started started;     /* when it was; slept: ever */
 	bool has_work;
 	bool adapted;            /* it runs an adapted runtime's loop: its parents do not rest on elimination */
+	struct carrier_proof *work_proof; /* of that, if it is not certain */
 	struct label work;       /* rule 3: of the work item that runs now; see carrier.h */
 	struct watch *watch;     /* for stalls; NULL: this thread's loop is not watched */
 	uint32_t work_stack;     /* the coroutine in which it began */
@@ -108,6 +110,8 @@ void thread_asked(struct thread *t, struct handle who, struct handle after);
  * that), and otherwise what is at work cannot be told.
  */
 void thread_window_open(struct thread *t, uint32_t loop);
+/* What runs now is one of several things that the wait brought, and has nothing to do with what others did before: a window of its own. */
+void thread_window_part(struct thread *t);
 /* May a timer be at work by now? A window may last, and looks withheld from the loop (loop.c) open none. */
 bool thread_timer_may_run(const struct thread *t);
 /* A wait begins that may last timeout_ms (-1: for ever). */

@@ -28,8 +28,17 @@ $(APPS_DIR)/uv_server: tests/apps/uv_server.c $(COROUTINE_COMMON)
 	$(call msg,CC,$@)
 	$(Q)$(CC) $(BASE) -pthread -o $@ $< $(filter-out %/coroutines.o,$(COROUTINE_COMMON)) -luv
 
+$(APPS_DIR)/glib_server: tests/apps/glib_server.c $(COROUTINE_COMMON)
+	$(call msg,CC,$@)
+	$(Q)$(CC) $(BASE) $$(pkg-config --cflags gio-unix-2.0 | sed 's/-I/-isystem /g') -pthread -o $@ $< \
+		$(filter-out %/coroutines.o,$(COROUTINE_COMMON)) $$(pkg-config --libs gio-unix-2.0)
+
+$(APPS_DIR)/event_server: tests/apps/event_server.c $(COROUTINE_COMMON)
+	$(call msg,CC,$@)
+	$(Q)$(CC) $(BASE) -pthread -o $@ $< $(filter-out %/coroutines.o,$(COROUTINE_COMMON)) -levent_core -levent_pthreads
+
 $(APPS_DIR)/std_threads: tests/apps/std_threads.cpp $(COROUTINE_COMMON)
 	$(call msg,CXX,$@)
 	$(Q)$(CXX) -std=c++17 -Wall -Wextra -Werror -iquote . -g $(O) -pthread -o $@ $< $(filter-out %/coroutines.o,$(COROUTINE_COMMON))
 
-integration-apps: $(COROUTINE_APPS) $(addprefix $(APPS_DIR)/,queues uv_server std_threads)
+integration-apps: $(COROUTINE_APPS) $(addprefix $(APPS_DIR)/,queues uv_server glib_server event_server std_threads)

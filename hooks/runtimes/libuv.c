@@ -1,24 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * libuv, where it is a shared library: what is put into its thread pool by uv_queue_work(), and what the loop does
- * when that is done, is for whoever put it there. The program's calls of it are led to us through the slots of its
- * objects; a name that we exported would be found in programs that have no libuv.
+ * when that is done, is for whoever put it there.
  *
  * An item is known by the address of its request, which libuv keeps until the second callback, the last one, has
  * been called: also when the item was cancelled. What is not in the table runs unchanged.
  */
-#include <link.h>
 #include <stdatomic.h>
-#include <string.h>
 
+#include "hooks/runtimes/library.h"
 #include "shim/carrier.h"
 #include "shim/engine.h"
-#include "shim/exchange.h"
-#include "shim/got.h"
 #include "shim/guard.h"
 #include "shim/large_table.h"
-#include "shim/loop.h"
-#include "shim/real.h"
 #include "shim/runtime.h"
 #include "shim/stats.h"
 #include "shim/thread.h"
@@ -86,24 +80,6 @@ static void release(struct uv_item *item)
 	atomic_store_explicit(&item->request, NULL, memory_order_release);
 }
 
-/*
- * Whose it is. A loop of libuv is one thread's: others reach it through a descriptor that it reads, so where a
- * request has just arrived and nothing else was handled since the wait, it is that request's, whatever else is
- * open.
- */
-static void capture(struct thread *t, struct label *ret)
-{
-	const struct window *w = &t->window;
-	struct context c;
-
-	carrier_capture(t, ret);
-	if (ret->kind != LABEL_UNKNOWN || t->has_work)
-		return;
-	loop_isolate(t->loop);
-	if (w->seq != 0 && w->n == 1 && w->other == 0 && w->fresh && exchange_context(w->who[0], &c))
-		*ret = label_snapshot(&c);
-}
-
 static struct uv_item *prepare(void *request, work_function *work, done_function *done)
 {
 	struct uv_item *item;
@@ -117,7 +93,7 @@ static struct uv_item *prepare(void *request, work_function *work, done_function
 	if (item) {
 		item->work = work;
 		item->done = done;
-		capture(thread_self(), &item->label);
+		carrier_capture_queued(thread_self(), &item->label);
 	} else {
 		stats_count(STAT_WORK_ITEMS_UNTRACKED);
 	}
@@ -185,45 +161,18 @@ static int hook_queue_work(void *loop, void *request, work_function *work, done_
 
 /* ---- finding it ---- */
 
-static int find_library(struct dl_phdr_info *info, size_t size, void *arg)
-{
-	const char *slash = info->dlpi_name ? strrchr(info->dlpi_name, '/') : NULL;
-
-	(void)size;
-	if (!slash || strncmp(slash + 1, "libuv.so", 8) != 0)
-		return 0;
-	*(void **)arg = real_find_in(info, "uv_queue_work");
-	return 1;
-}
-
-static int patch_object(struct dl_phdr_info *info, size_t size, void *function)
-{
-	const struct got_patch patch = {"uv_queue_work", function, (void *)hook_queue_work};
-
-	(void)size;
-	(void)got_patch(info, &patch, 1);
-	return 0;
-}
-
 static void look(void)
 {
-	void *function = NULL;
+	static const char *const names[] = {"uv_queue_work"};
+	void *function;
 
-	if (!dl_iterate_phdr(find_library, &function) || !function)
+	if (!library_find("libuv.so", names, &function, 1))
 		return;
 	atomic_store_explicit(&real_queue_work, (queue_function *)function, memory_order_relaxed);
-	(void)dl_iterate_phdr(patch_object, function);
-}
-
-static enum runtime_answer current(struct thread *t, struct label *ret)
-{
-	(void)t;
-	(void)ret;
-	return RUNTIME_ABSENT;
+	library_patch(&(const struct got_patch){names[0], function, (void *)hook_queue_work}, 1);
 }
 
 const struct runtime runtime_libuv = {
 	.name = "libuv",
 	.modules_loaded = look,
-	.current = current,
 };

@@ -44,6 +44,8 @@ def test_queues(app):
 CALLBACKS = [
     apps.App("uv", "uv_server", ("--reuse",), connections=64),
     apps.App("uv-fresh", "uv_server", (), connections=64),
+    *(apps.App(f"glib-{kind}", "glib_server", ("--reuse", kind), connections=64) for kind in ("pool", "task", "idle", "invoke")),
+    apps.App("libevent-once", "event_server", ("--reuse", "once"), connections=64),
     apps.App("std-threads", "std_threads", (), connections=32),
 ]
 
@@ -55,3 +57,18 @@ def test_callbacks_and_threads(app):
     check(app, result, requests)
     expected = "thread" if app.program == "std_threads" else "work_item"
     assert result.verdict.evidence[expected] > requests, result.verdict.summary()
+
+
+NOBODYS = [
+    # Whoever comes first adds an idle source, and what it runs works for all who have come until then.
+    apps.App("glib-pump", "glib_server", ("--reuse", "pump"), may_be_unknown=True, connections=64),
+    # Beside timers nobody knows what one reads in a turn of the loop.
+    apps.App("libevent-later", "event_server", ("--reuse", "later"), may_be_unknown=True, connections=64),
+    apps.App("libevent-threads", "event_server", ("--reuse", "threads"), may_be_unknown=True, connections=64),
+]
+
+
+@pytest.mark.parametrize("app", NOBODYS, ids=lambda a: a.name)
+def test_what_cannot_be_told_is_not(app):
+    requests = REQUESTS // 3
+    check(app, apps.run(app, requests=requests, INTERSPAN_STAMP="off"), requests)

@@ -392,6 +392,41 @@ static void a_work_item_is_for_whom_it_was_made(void **state)
 	link_close(&out);
 }
 
+/* Serve a request in an item of it, or of the one before. Returns the evidence of the call that is made first. */
+static unsigned serve_in_item(struct carrier_proof *proof, struct link *out, const struct label *label)
+{
+	struct link a = hook_accept();
+	struct carrier_saved saved;
+	struct label own;
+	unsigned evidence;
+
+	serve_begin(&a, REQUEST);
+	carrier_capture(thread_self(), &own);
+	carrier_begin_unproven(thread_self(), label ? label : &own, proof, &saved);
+	evidence = call(out, REQUEST)->evidence;
+	serve_end(&a);
+	carrier_end(thread_self(), &saved);
+	link_close(&a);
+	return evidence;
+}
+
+static void an_unproven_item_is_believed_after_answers(void **state)
+{
+	static struct carrier_proof proof;
+	struct link out = idle_connection();
+	struct context gone = {.trace_id = {1}, .span_id = {1}, .exchange = {1, 1}};
+	struct label other = label_snapshot(&gone);
+
+	(void)state;
+	for (unsigned i = 0; i < 32; i++)
+		assert_int_equal(serve_in_item(&proof, &out, NULL), EVIDENCE_AMBIGUOUS);
+	assert_int_equal(serve_in_item(&proof, &out, NULL), EVIDENCE_WORK_ITEM);
+	(void)serve_in_item(&proof, &out, &other); /* it answers somebody else */
+	for (unsigned i = 0; i < 40; i++)
+		assert_int_equal(serve_in_item(&proof, &out, NULL), EVIDENCE_AMBIGUOUS);
+	link_close(&out);
+}
+
 static void nothing_open_is_nobodys(void **state)
 {
 	struct label item;
@@ -441,6 +476,7 @@ int main(void)
 		CARRIER_TEST(a_reference_has_a_detached_trace_until_the_next_request),
 		CARRIER_TEST(what_was_handed_over_is_for_whom_it_was_then),
 		CARRIER_TEST(a_work_item_is_for_whom_it_was_made),
+		CARRIER_TEST(an_unproven_item_is_believed_after_answers),
 		CARRIER_TEST(nothing_open_is_nobodys),
 		CARRIER_TEST(runtimes_hear_of_reads),
 	};
