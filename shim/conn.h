@@ -19,7 +19,8 @@
  */
 
 #define CONN_HOST 60
-#define CONN_ITEMS 192
+#define CONN_METHOD 8
+#define CONN_ITEMS 384
 
 enum conn_role { CONN_SERVER = 1, CONN_CLIENT = 2 };
 
@@ -80,14 +81,16 @@ struct conn {
 	uint32_t pending;          /* slot of the exchange begun for a head that is not fully sent; 0: none */
 	uint8_t edits_done;        /* bit per enum inject_field */
 	uint8_t edit_this;         /* enum head_edit */
-	/* Attributes that say who talks to whom, as record items: of the last plain request. n 0: there was none. */
+	/* The span's name and what says who talks to whom, and how, as record items: of the last plain request. n 0: there was none. */
 	struct {
 		uint16_t len;
-		uint8_t n, host_len;
+		uint16_t agent, agent_len; /* its User-Agent in items; agent_len 0: it has none */
+		uint8_t n, host_len, method_len;
 		uint8_t tls, http_major; /* of the connection, then */
+		uint8_t method[CONN_METHOD];
 		uint8_t host[CONN_HOST]; /* its Host field */
 		uint8_t items[CONN_ITEMS];
-	} ends;
+	} usual;
 	uint8_t *owed;             /* bytes of ours that a short write cut off: they go before anything else */
 	uint16_t owed_len, owed_sent;
 };

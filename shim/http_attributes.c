@@ -5,6 +5,7 @@
 #include "shim/blocks.h"
 #include "shim/filter.h"
 #include "shim/http_url.h"
+#include "shim/http_usual.h"
 #include "shim/span.h"
 
 #define TEXT(s) slice(s, sizeof(s) - 1)
@@ -149,30 +150,6 @@ static bool is_plain(const struct http1_head *head, const struct http_target *ta
 	       !target->scheme.p && head->minor == 1;
 }
 
-static bool add_remembered(struct exchange *e, const struct conn *c, struct slice host)
-{
-	return c->ends.n > 0 && c->ends.tls == c->tls && c->ends.http_major == c->http_major &&
-	       slice_equal(host, slice(c->ends.host, c->ends.host_len)) &&
-	       span_items(e, c->ends.items, c->ends.len, c->ends.n);
-}
-
-/* What was added to the record since it ended at `from` and had n attributes. */
-static void remember(const struct exchange *e, struct conn *c, struct slice host, const uint8_t *from, uint32_t n)
-{
-	size_t len = (size_t)(e->record.at - from);
-
-	if (host.len > sizeof(c->ends.host) || len > sizeof(c->ends.items) || e->record.record->dropped_attrs)
-		return;
-	if (host.len > 0)
-		memcpy(c->ends.host, host.p, host.len);
-	memcpy(c->ends.items, from, len);
-	c->ends.tls = c->tls;
-	c->ends.http_major = c->http_major;
-	c->ends.host_len = (uint8_t)host.len;
-	c->ends.len = (uint16_t)len;
-	c->ends.n = (uint8_t)(e->n_attributes - n);
-}
-
 /* ---- server ---- */
 
 /* The value of one parameter in the first element of a Forwarded field (RFC 7239), quotes taken off. */
@@ -284,25 +261,37 @@ static void add_ends_of_server(struct exchange *e, struct conn *c, const struct 
 	add_version(e, c, head);
 }
 
+static void add_usual_of_server(struct exchange *e, struct conn *c, const struct http1_head *head,
+				const struct http_target *target)
+{
+	struct http_usual usual = http_usual_of(head, true);
+	struct http_usual_mark mark;
+
+	if (http_usual_add(e, c, &usual))
+		return;
+	mark = http_usual_mark(e);
+	add_method(e, head, SLICE_NONE);
+	mark.agent = e->record.at;
+	span_string(e, ATTR_USER_AGENT_ORIGINAL, usual.agent);
+	add_ends_of_server(e, c, head, target);
+	http_usual_keep(e, c, &usual, &mark);
+}
+
 void http_describe_server(struct exchange *e, struct conn *c, const struct http1_head *head)
 {
-	struct slice route = filter_route(head->target), host = http1_kept(head, HTTP1_HOST);
+	struct slice route = filter_route(head->target);
 	struct http_target target;
 
 	http_split_target(head->target, &target);
-	add_method(e, head, route);
 	span_string(e, ATTR_URL_PATH, target.path);
 	add_query(e, target.query);
-	span_string(e, ATTR_HTTP_ROUTE, route);
-	span_string(e, ATTR_USER_AGENT_ORIGINAL, http1_kept(head, HTTP1_USER_AGENT));
-	if (!is_plain(head, &target)) {
+	if (!route.p && is_plain(head, &target)) {
+		add_usual_of_server(e, c, head, &target);
+	} else {
+		add_method(e, head, route);
+		span_string(e, ATTR_HTTP_ROUTE, route);
+		span_string(e, ATTR_USER_AGENT_ORIGINAL, http1_kept(head, HTTP1_USER_AGENT));
 		add_ends_of_server(e, c, head, &target);
-	} else if (!add_remembered(e, c, host)) {
-		const uint8_t *from = e->record.at;
-		uint32_t n = e->n_attributes;
-
-		add_ends_of_server(e, c, head, &target);
-		remember(e, c, host, from, n);
 	}
 	add_captured(e, head, true);
 }
@@ -337,27 +326,39 @@ static void add_ends_of_client(struct exchange *e, struct conn *c, const struct 
 	add_version(e, c, head);
 }
 
+static void add_usual_of_client(struct exchange *e, struct conn *c, const struct http1_head *head,
+				struct slice authority)
+{
+	struct http_usual usual = http_usual_of(head, false);
+	struct http_usual_mark mark;
+
+	if (http_usual_add(e, c, &usual))
+		return;
+	mark = http_usual_mark(e);
+	add_method(e, head, SLICE_NONE);
+	add_ends_of_client(e, c, head, authority);
+	http_usual_keep(e, c, &usual, &mark);
+}
+
 void http_describe_client(struct exchange *e, struct conn *c, const struct http1_head *head)
 {
 	char text[ENDPOINT_TEXT + 2];
-	struct slice authority, host = http1_kept(head, HTTP1_HOST);
+	struct slice authority;
 	struct http_target target;
 
 	http_split_target(head->target, &target);
-	add_method(e, head, SLICE_NONE);
-	authority = e->method == METHOD_CONNECT ? head->target : target.authority.p ? target.authority : host;
+	authority = e->method == METHOD_CONNECT	? head->target
+		    : target.authority.p	? target.authority
+						: http1_kept(head, HTTP1_HOST);
 	if (!authority.p || authority.len == 0)
 		authority = address_in_url(conn_peer(c), text);
 	if (e->method != METHOD_CONNECT)
 		add_full_url(e, &target, authority, scheme_of(c));
 	if (!is_plain(head, &target) || e->method == METHOD_CONNECT) {
+		add_method(e, head, SLICE_NONE);
 		add_ends_of_client(e, c, head, authority);
-	} else if (!add_remembered(e, c, host)) {
-		const uint8_t *from = e->record.at;
-		uint32_t n = e->n_attributes;
-
-		add_ends_of_client(e, c, head, authority);
-		remember(e, c, host, from, n);
+	} else {
+		add_usual_of_client(e, c, head, authority);
 	}
 	add_captured(e, head, true);
 }

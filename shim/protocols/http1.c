@@ -126,17 +126,6 @@ void http1_pass_head(struct http1_stream *s, const struct http1_head *head)
 		after_response_head(s, head);
 }
 
-static int head_is_complete(struct http1_stream *s, struct http1_event *ret, size_t used, bool in_input, size_t tail)
-{
-	ret->type = HTTP1_HEAD;
-	ret->used = used;
-	ret->payload = 0;
-	ret->head_in_input = in_input;
-	ret->head_tail = tail;
-	http1_pass_head(s, &ret->head);
-	return 0;
-}
-
 /* ---- heads ---- */
 
 /* What cannot become a head is not worth carrying. */
@@ -185,7 +174,7 @@ static int continue_head(struct http1_stream *s, struct slice in, struct http1_e
 	if (len == 0)
 		return say(ret, HTTP1_MORE, in.len, 0);
 	s->carry_len = (uint32_t)len;
-	return head_is_complete(s, ret, (size_t)len - before, false, (size_t)len - before);
+	return http1_head_is_complete(s, ret, (size_t)len - before, false, (size_t)len - before);
 }
 
 /* Empty lines before a request are tolerated (RFC 9112 section 2.2). Returns the bytes skipped, or -EPROTO. */
@@ -205,11 +194,10 @@ static long skip_empty_lines(struct http1_stream *s, struct slice in)
 	return i < in.len && s->tail_match == 2 ? -EPROTO : (long)i;
 }
 
-/* len: what http1_parse_head() made of it. */
-static __attribute__((noinline)) int begin_head(struct http1_stream *s, struct slice in, long len, struct http1_event *ret)
+int http1_begin_head(struct http1_stream *s, struct slice in, long len, struct http1_event *ret)
 {
 	if (len > 0)
-		return head_is_complete(s, ret, (size_t)len, true, (size_t)len);
+		return http1_head_is_complete(s, ret, (size_t)len, true, (size_t)len);
 	if (len < 0 || !may_become_head(s, in))
 		return fail(s);
 	return continue_head(s, in, ret);
@@ -365,7 +353,7 @@ static int feed_between(struct http1_stream *s, struct slice in, struct http1_ev
 		return say(ret, HTTP1_MORE, in.len, 0);
 	in = slice_from(in, (size_t)skipped);
 	len = http1_parse_head(in, s->kind, s->memo, &ret->head);
-	err = begin_head(s, in, len, ret);
+	err = http1_begin_head(s, in, len, ret);
 	if (err == -ENOBUFS) { /* the same bytes will come again */
 		s->lines_before = lines_before;
 		s->tail_match = tail_match;
@@ -375,7 +363,7 @@ static int feed_between(struct http1_stream *s, struct slice in, struct http1_ev
 	return err;
 }
 
-static __attribute__((noinline)) int feed(struct http1_stream *s, struct slice in, struct http1_event *ret)
+int http1_feed_odd(struct http1_stream *s, struct slice in, struct http1_event *ret)
 {
 	if (s->failed)
 		return -EPROTO;
@@ -391,17 +379,6 @@ static __attribute__((noinline)) int feed(struct http1_stream *s, struct slice i
 	default:
 		return feed_body(s, in, ret);
 	}
-}
-
-int http1_feed(struct http1_stream *s, struct slice in, struct http1_event *ret)
-{
-	long len;
-
-	/* The rule: between messages, and no empty line; a whole head. */
-	if (s->state != HTTP1_BEFORE_HEAD || s->failed || in.len == 0 || in.p[0] <= '\r' || s->tail_match)
-		return feed(s, in, ret);
-	len = http1_parse_head(in, s->kind, s->memo, &ret->head);
-	return len > 0 ? head_is_complete(s, ret, (size_t)len, true, (size_t)len) : begin_head(s, in, len, ret);
 }
 
 int http1_eof(struct http1_stream *s, struct http1_event *ret)

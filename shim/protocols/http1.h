@@ -123,7 +123,7 @@ void http1_start(struct http1_stream *s, enum http1_kind kind);
  * and repeat; -EPROTO when this is not HTTP/1 or cannot be followed. After HTTP1_END of an exchange that switched
  * protocols the framing is HTTP1_TUNNEL and every byte is consumed silently.
  */
-int http1_feed(struct http1_stream *s, struct slice in, struct http1_event *ret);
+static inline int http1_feed(struct http1_stream *s, struct slice in, struct http1_event *ret);
 
 /* How many of the n bytes that come next are plain body, chunks apart. They are taken; it may be the end of the message. */
 static inline size_t http1_take_body(struct http1_stream *s, size_t n);
@@ -179,4 +179,33 @@ static inline size_t http1_take_body(struct http1_stream *s, size_t n)
 	}
 	s->body_bytes += n;
 	return n;
+}
+
+/* ---- the ordinary case, inline ---- */
+
+/* A head, parsed to ret->head, is complete. */
+static inline int http1_head_is_complete(struct http1_stream *s, struct http1_event *ret, size_t used, bool in_input, size_t tail)
+{
+	ret->type = HTTP1_HEAD;
+	ret->used = used;
+	ret->payload = 0;
+	ret->head_in_input = in_input;
+	ret->head_tail = tail;
+	http1_pass_head(s, &ret->head);
+	return 0;
+}
+
+int http1_feed_odd(struct http1_stream *s, struct slice in, struct http1_event *ret);
+/* A head begins. len: what http1_parse_head() made of it. */
+int http1_begin_head(struct http1_stream *s, struct slice in, long len, struct http1_event *ret);
+
+/* Between messages, and no empty line; a whole head. */
+static inline int http1_feed(struct http1_stream *s, struct slice in, struct http1_event *ret)
+{
+	long len;
+
+	if (s->state != HTTP1_BEFORE_HEAD || s->failed || in.len == 0 || in.p[0] <= '\r' || s->tail_match)
+		return http1_feed_odd(s, in, ret);
+	len = http1_parse_head(in, (enum http1_kind)s->kind, s->memo, &ret->head);
+	return len > 0 ? http1_head_is_complete(s, ret, (size_t)len, true, (size_t)len) : http1_begin_head(s, in, len, ret);
 }

@@ -235,14 +235,10 @@ static long finish(struct text t, const uint8_t *p, bool coded, struct http1_hea
 	return (long)ret->whole.len;
 }
 
-static void clear(struct http1_head *ret, enum http1_kind kind)
+/* What no start line and no end of the head sets. */
+INLINE void clear(struct http1_head *ret, enum http1_kind kind)
 {
 	ret->kind = kind;
-	ret->minor = 0;
-	ret->status = 0;
-	ret->method = ret->target = ret->whole = SLICE_NONE;
-	ret->blank = 0;
-	ret->n_fields = 0;
 	memset(ret->n_kept, 0, sizeof(ret->n_kept));
 	ret->content_length = -1;
 	ret->chunked = ret->signs_context = false;
@@ -275,7 +271,7 @@ long http1_parse_head(struct slice in, enum http1_kind kind, struct http1_memo *
 
 	clear(ret, kind);
 	len = parse_text(t, memo, ret);
-	return len == 0 && in.len >= HTTP1_MAX_HEAD ? -EPROTO : len;
+	return len == 0 && t.end - t.start == HTTP1_MAX_HEAD ? -EPROTO : len;
 }
 
 /* The head has been parsed: a line ends at its LF, and a name at the first colon. */

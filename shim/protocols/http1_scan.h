@@ -126,10 +126,14 @@ INLINE size_t scan_name(const uint8_t *p, struct text t)
 {
 	unsigned found = 0;
 
-	if (p < t.last)
+	if (p < t.last) {
 		found = scan_suspects(p, 0x21, ':');
-	else if (t.last && p < t.end)
-		found = scan_last_suspects(p, t, 0x21, ':');
+	} else if (p < t.end) {
+		if (*p <= ' ')
+			return 0; /* the blank line, most often */
+		if (t.last)
+			found = scan_last_suspects(p, t, 0x21, ':');
+	}
 	if (found) {
 		size_t len = (unsigned)__builtin_ctz(found);
 

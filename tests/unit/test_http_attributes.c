@@ -243,6 +243,36 @@ static void each_request_of_a_connection_has_its_own_ends(void **state)
 	link_close(&l);
 }
 
+/* So may the method and the User-Agent. */
+static void each_request_of_a_connection_has_its_own_asker(void **state)
+{
+	static const struct {
+		const char *method, *agent;
+	} cases[] = {{"GET", "curl/8"}, {"GET", "curl/8"}, {"GET", "curl/9"},	{"POST", "curl/9"}, {"POST", "curl/99"},
+		     {"POST", NULL},	{"POST", NULL},	   {"BREW", "curl/99"}, {"POST", ""},	    {"POST", "curl/99"}};
+	struct link l = hook_accept_from("192.0.2.7", 4711);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		bool known = strcmp(cases[i].method, "BREW") != 0;
+		const struct record *r;
+		char request[256];
+
+		snprintf(request, sizeof(request), "%s /%zu HTTP/1.1\r\nHost: one\r\n%s%s%s\r\n", cases[i].method, i,
+			 cases[i].agent ? "User-Agent: " : "", cases[i].agent ? cases[i].agent : "",
+			 cases[i].agent ? "\r\n" : "");
+		serve_begin(&l, request);
+		program_says(&l, RESPONSE);
+		r = span_at(spans_count() - 1);
+		assert_text(r, ATTR_HTTP_REQUEST_METHOD, known ? cases[i].method : "_OTHER");
+		assert_text(r, ATTR_HTTP_REQUEST_METHOD_ORIGINAL, known ? NULL : cases[i].method);
+		assert_string_equal(span_title(r), known ? cases[i].method : "HTTP");
+		assert_text(r, ATTR_USER_AGENT_ORIGINAL, cases[i].agent);
+		assert_text(r, ATTR_SERVER_ADDRESS, "one");
+	}
+	link_close(&l);
+}
+
 static void each_call_of_a_connection_has_its_own_ends(void **state)
 {
 	static const char *const hosts[] = {"one", "one", "two", "one"};
@@ -312,6 +342,7 @@ int main(void)
 		TEST(status_codes_are_errors_by_side, up),
 		TEST(what_proxies_say_is_believed, up),
 		TEST(each_request_of_a_connection_has_its_own_ends, up),
+		TEST(each_request_of_a_connection_has_its_own_asker, up),
 		TEST(each_call_of_a_connection_has_its_own_ends, up),
 		TEST(unix_peers_have_a_transport, up),
 		TEST(only_listed_headers_are_recorded, up_with_lists),
