@@ -51,6 +51,7 @@ struct http1_head {
 	uint8_t n_kept[HTTP1_N_KEPT];     /* how often each occurred (saturates) */
 	struct slice kept_values[HTTP1_N_KEPT]; /* of those that occurred: ask http1_kept() */
 	int64_t content_length;      /* -1: none */
+	bool coded;                  /* there is a Transfer-Encoding, of whatever coding */
 	bool chunked;                /* Transfer-Encoding ends in chunked */
 	bool signs_context;          /* Authorization (SigV4 SignedHeaders) or Signature-Input (RFC 9421) names one of
 					traceparent, tracestate, baggage, b3, x-b3-*: the head must not be edited */

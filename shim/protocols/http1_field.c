@@ -128,7 +128,7 @@ static bool next_element(struct slice *list, struct slice *ret)
 }
 
 /* chunked must be there once, and last of all fields' codings. */
-static bool parse_transfer_encoding(struct http1_head *head, bool *coded, struct slice list)
+static bool parse_transfer_encoding(struct http1_head *head, struct slice list)
 {
 	struct slice coding;
 
@@ -136,7 +136,7 @@ static bool parse_transfer_encoding(struct http1_head *head, bool *coded, struct
 		if (head->chunked || coding.len == 0)
 			return false;
 		head->chunked = slice_is_nocase(coding, "chunked", 7);
-		*coded = true;
+		head->coded = true;
 	}
 	return true;
 }
@@ -177,11 +177,11 @@ static void take_authorization(struct http1_head *head, struct slice value)
 	head->signs_context |= !signs_nothing(value) && names_context(value);
 }
 
-bool http1_take_value(struct http1_head *head, bool *coded, unsigned field, struct slice value)
+bool http1_take_value(struct http1_head *head, unsigned field, struct slice value)
 {
 	switch (field) {
 	case HTTP1_TRANSFER_ENCODING:
-		return parse_transfer_encoding(head, coded, value);
+		return parse_transfer_encoding(head, value);
 	case HTTP1_AUTHORIZATION:
 		take_authorization(head, value);
 		return true;

@@ -69,5 +69,5 @@ INLINE bool http1_take_length(struct http1_head *head, struct slice value)
 }
 
 enum http1_known http1_known_field(struct slice name);
-/* Of another field that is not kept. coded: is there a transfer coding? value has its blanks still. False: -EPROTO. */
-bool http1_take_value(struct http1_head *head, bool *coded, unsigned field, struct slice value);
+/* Of another field that is not kept. value has its blanks still. False: -EPROTO. */
+bool http1_take_value(struct http1_head *head, unsigned field, struct slice value);

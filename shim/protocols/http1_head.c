@@ -39,12 +39,12 @@ INLINE const uint8_t *take_request_line(struct text t, struct http1_head *ret)
 	const uint8_t *p = t.start, *stop;
 	size_t method;
 
-	if (t.last && memcmp(p, "GET ", 4) == 0)
+	if (scan_fits(p, t) && memcmp(p, "GET ", 4) == 0)
 		p += 3;
-	while (p < t.last && *p >= 'A' && *p <= 'Z')
+	while (scan_fits(p, t) && *p >= 'A' && *p <= 'Z')
 		p++;
 	method = (size_t)(p - t.start);
-	if (p >= t.last || *p != ' ' || method == 0 || method > METHOD_MAX)
+	if (!scan_fits(p, t) || *p != ' ' || method == 0 || method > METHOD_MAX)
 		return NULL;
 	stop = scan_word_end(++p, t);
 	if (!stop || stop == p || t.end - stop < 11 || *stop != ' ' || !take_version(stop + 1, &ret->minor) ||
@@ -72,7 +72,7 @@ static __attribute__((noinline)) bool parse_request_line(struct slice line, stru
 /* By far the most common one. */
 INLINE const uint8_t *take_status_line(struct text t, struct http1_head *ret)
 {
-	if (!t.last || memcmp(t.start, "HTTP/1.1 200 OK\r", 16) != 0 || t.start[16] != '\n')
+	if (!scan_fits(t.start, t) || memcmp(t.start, "HTTP/1.1 200 OK\r", 16) != 0 || t.start[16] != '\n')
 		return NULL;
 	ret->minor = 1;
 	ret->status = 200;
@@ -114,19 +114,17 @@ INLINE long parse_start_line(struct text t, struct http1_head *ret)
 struct walk {
 	struct text t;
 	const uint8_t *p; /* the next line */
-	unsigned n;       /* lines taken */
-	bool coded;       /* there is a transfer coding */
 };
 
 /* value has its blanks still. False: -EPROTO. */
-INLINE bool take_value(struct walk *w, struct http1_head *head, unsigned field, struct slice value)
+INLINE bool take_value(struct http1_head *head, unsigned field, struct slice value)
 {
 	if (field == HTTP1_UNKNOWN)
 		return true;
 	if (field == HTTP1_CONTENT_LENGTH)
 		return http1_take_length(head, http1_trimmed(value.p, value.p + value.len));
 	if (field >= HTTP1_N_KEPT)
-		return http1_take_value(head, &w->coded, field, value);
+		return http1_take_value(head, field, value);
 	http1_keep(head, field, http1_trimmed(value.p, value.p + value.len));
 	return true;
 }
@@ -134,9 +132,9 @@ INLINE bool take_value(struct walk *w, struct http1_head *head, unsigned field, 
 enum progress { TAKEN, NO_FIELD, UNFINISHED, BROKEN };
 
 /* Why a line does not end. */
-static enum progress progress_at(const struct walk *w, struct line_end line)
+static enum progress progress_at(const struct walk *w, const struct http1_head *head, struct line_end line)
 {
-	return w->n <= HTTP1_MAX_FIELDS && scan_problem(line, w->t) == 0 ? UNFINISHED : BROKEN;
+	return head->n_fields <= HTTP1_MAX_FIELDS && scan_problem(line, w->t) == 0 ? UNFINISHED : BROKEN;
 }
 
 /*
@@ -153,13 +151,13 @@ INLINE enum progress take_lines(struct walk *w, unsigned max, struct http1_head 
 			return NO_FIELD;
 		line = scan_line(w->p + name.len, w->t);
 		if (!line.next)
-			return progress_at(w, line);
+			return progress_at(w, ret, line);
 		w->p += name.len + 1;
 		if (http1_may_be_known(name) &&
-		    !take_value(w, ret, http1_known_field(name), slice(w->p, (size_t)(line.stop - w->p))))
+		    !take_value(ret, http1_known_field(name), slice(w->p, (size_t)(line.stop - w->p))))
 			return BROKEN;
 		w->p = line.next;
-		w->n++;
+		ret->n_fields++;
 	}
 	return TAKEN;
 }
@@ -178,17 +176,17 @@ INLINE enum progress take_run(struct walk *w, const struct http1_memo *memo, con
 
 	for (unsigned i = run->kept; i < run->kept_end; i++)
 		http1_keep(ret, memo->kept[i].field, slice(base + memo->kept[i].at, memo->kept[i].len));
-	w->n += run->lines;
+	ret->n_fields = (uint16_t)(ret->n_fields + run->lines);
 	w->p += run->len;
 	if (run->open == HTTP1_MEMO_CLOSED)
 		return TAKEN;
 	line = scan_line(w->p, w->t);
 	if (!line.next)
-		return progress_at(w, line);
-	if (!take_value(w, ret, run->open, slice(w->p, (size_t)(line.stop - w->p))))
+		return progress_at(w, ret, line);
+	if (!take_value(ret, run->open, slice(w->p, (size_t)(line.stop - w->p))))
 		return BROKEN;
 	w->p = line.next;
-	w->n++;
+	ret->n_fields++;
 	return TAKEN;
 }
 
@@ -219,7 +217,7 @@ INLINE enum progress take_fields(struct walk *w, struct http1_memo *memo, struct
 /* ---- the head ---- */
 
 /* Where no field begins at p: that is to be the blank line. */
-static long finish(struct text t, const uint8_t *p, bool coded, struct http1_head *ret)
+static long finish(struct text t, const uint8_t *p, struct http1_head *ret)
 {
 	struct line_end line = {p, p + 2};
 
@@ -228,7 +226,7 @@ static long finish(struct text t, const uint8_t *p, bool coded, struct http1_hea
 	if (!line.next)
 		return scan_problem(line, t);
 	if (line.stop != p || ret->n_fields > HTTP1_MAX_FIELDS ||
-	    (coded && (!ret->chunked || ret->content_length >= 0 || ret->minor == 0)))
+	    (ret->coded && (!ret->chunked || ret->content_length >= 0 || ret->minor == 0)))
 		return -EPROTO;
 	ret->whole = slice(t.start, (size_t)(line.next - t.start));
 	ret->blank = (size_t)(p - t.start);
@@ -241,12 +239,13 @@ INLINE void clear(struct http1_head *ret, enum http1_kind kind)
 	ret->kind = kind;
 	memset(ret->n_kept, 0, sizeof(ret->n_kept));
 	ret->content_length = -1;
-	ret->chunked = ret->signs_context = false;
+	ret->n_fields = 0;
+	ret->coded = ret->chunked = ret->signs_context = false;
 }
 
 INLINE long parse_text(struct text t, struct http1_memo *memo, struct http1_head *ret)
 {
-	struct walk w = {t, t.start, 0, false};
+	struct walk w = {t, t.start};
 	enum progress progress;
 	bool known;
 	long len = parse_start_line(t, ret);
@@ -257,8 +256,7 @@ INLINE long parse_text(struct text t, struct http1_memo *memo, struct http1_head
 	progress = take_fields(&w, memo, ret, &known);
 	if (progress != NO_FIELD)
 		return progress == UNFINISHED ? 0 : -EPROTO;
-	ret->n_fields = (uint16_t)w.n;
-	len = finish(t, w.p, w.coded, ret);
+	len = finish(t, w.p, ret);
 	if (memo && len > 0)
 		http1_memo_served(memo, ret, known);
 	return len;

@@ -58,46 +58,70 @@ static void open_memo(struct http1_memo *memo, const struct list *list)
 
 /* ---- a value that varies ---- */
 
-/* Run i ends at its line whose value is [value, next); what is behind is a run of its own. */
-static void split(struct http1_memo *memo, unsigned i, enum http1_known field, size_t value, size_t next)
+/* What run i falls into: a run, so many lines to be parsed, another run. */
+static void split(struct http1_memo *memo, unsigned i, struct http1_run before, unsigned lines, struct http1_run behind)
 {
-	const struct http1_run *old = memo->runs;
-	size_t begin = old[i].at, end = begin + old[i].len;
 	struct list list = {.n = 0};
 
 	for (unsigned k = 0; k < memo->n_runs; k++) {
-		list.lines += old[k].lines_before;
+		list.lines += memo->runs[k].lines_before;
 		if (k != i) {
-			put(&list, old[k]);
+			put(&list, memo->runs[k]);
 			continue;
 		}
-		put(&list, run_of(memo, begin, value - begin, field));
-		put(&list, run_of(memo, next, end - next, old[k].open));
+		put(&list, before);
+		list.lines += lines;
+		put(&list, behind);
 	}
 	close_memo(memo);
 	open_memo(memo, &list);
+	memo->misses = 0; /* it has learnt */
+}
+
+/* Either stands in one place, from one head to the next. */
+static bool is_framing(unsigned field)
+{
+	return field == HTTP1_CONTENT_LENGTH || field == HTTP1_TRANSFER_ENCODING;
+}
+
+/* Of len bytes, how many are the same? */
+static size_t common(const uint8_t *a, const uint8_t *b, size_t len)
+{
+	size_t n = 0;
+
+	for (uint64_t x, y; n + 8 <= len; n += 8) {
+		memcpy(&x, a + n, 8);
+		memcpy(&y, b + n, 8);
+		if (x != y)
+			break;
+	}
+	while (n < len && a[n] == b[n])
+		n++;
+	return n;
 }
 
 void http1_memo_differs(struct http1_memo *memo, unsigned i, struct slice text)
 {
-	const struct http1_run *run = &memo->runs[i];
-	const uint8_t *begin = memo->bytes + run->at, *end = begin + run->len, *p = begin, *line, *colon, *next;
+	const struct http1_run run = memo->runs[i];
+	const uint8_t *begin = memo->bytes + run.at, *end = begin + run.len, *p = begin, *line, *colon, *next;
 
-	while (p < end && text.len > 0 && *p == *text.p) {
-		p++;
-		text = slice_from(text, 1);
-	}
-	if (p == end || text.len == 0)
+	p += common(p, text.p, run.len < text.len ? run.len : text.len);
+	if (p == end || (size_t)(p - begin) == text.len)
 		return; /* the head ends here */
 	for (line = p; line > begin && line[-1] != '\n'; line--)
 		;
 	colon = memchr(line, ':', (size_t)(p - line));
 	next = memchr(p, '\n', (size_t)(end - p));
-	if (!colon || !next)
-		return; /* another field stands here: this head is of another kind */
-	memo->misses = 0; /* it has learnt */
-	split(memo, i, http1_known_field(slice(line, (size_t)(colon - line))), (size_t)(colon + 1 - memo->bytes),
-	      (size_t)(next + 1 - memo->bytes));
+	if (colon && next) {
+		size_t value = (size_t)(colon + 1 - memo->bytes), rest = (size_t)(next + 1 - memo->bytes);
+
+		split(memo, i, run_of(memo, run.at, value - run.at, http1_known_field(slice(line, (size_t)(colon - line)))), 0,
+		      run_of(memo, rest, (size_t)(end - next) - 1, run.open));
+	} else if (!next && is_framing(run.open)) {
+		split(memo, i, run_of(memo, run.at, (size_t)(line - begin), HTTP1_MEMO_CLOSED), 1,
+		      run_of(memo, run.at, 0, HTTP1_MEMO_CLOSED));
+	}
+	/* Else another field stands here: this head is of another kind. */
 }
 
 /* ---- a memo made anew ---- */

@@ -20,12 +20,23 @@
 /* What is to be parsed. */
 struct text {
 	const uint8_t *start, *end;
-	const uint8_t *last; /* from here on, there are not 16 bytes and one more; NULL: nowhere are there */
 };
 
 static inline struct text text_of(struct slice s)
 {
-	return (struct text){s.p, s.p + s.len, s.len > 16 ? s.p + s.len - 16 : NULL};
+	return (struct text){s.p, s.p + s.len};
+}
+
+/* Are there 16 bytes from p on, and one more? */
+INLINE bool scan_fits(const uint8_t *p, struct text t)
+{
+	return (uintptr_t)p + 16 < (uintptr_t)t.end;
+}
+
+/* Are there bytes from p on, and 16 before the end? */
+INLINE bool scan_fits_at_end(const uint8_t *p, struct text t)
+{
+	return p < t.end && t.end - t.start >= 16;
 }
 
 #ifdef __SSE2__
@@ -56,7 +67,7 @@ INLINE bool is_control(uint8_t c)
 	return (c < 0x20 && c != '\t') || c == 0x7f;
 }
 
-/* The same for the bytes from p on where there are not 16 of them, but 16 before the end. */
+/* The same for the bytes from p on where scan_fits() does not hold, and scan_fits_at_end() does. */
 INLINE unsigned scan_last_suspects(const uint8_t *p, struct text t, char limit, char also)
 {
 	return scan_suspects(t.end - 16, limit, also) >> (16 - (t.end - p));
@@ -85,9 +96,9 @@ INLINE struct line_end scan_line(const uint8_t *p, struct text t)
 {
 	unsigned found = 0;
 
-	while (p < t.last && (found = scan_suspects(p, 0x20, 0)) == 0)
+	while (scan_fits(p, t) && (found = scan_suspects(p, 0x20, 0)) == 0)
 		p += 16;
-	if (found == 0 && t.last && p < t.end)
+	if (found == 0 && scan_fits_at_end(p, t))
 		found = scan_last_suspects(p, t, 0x20, 0);
 	if (found) {
 		p += (unsigned)__builtin_ctz(found);
@@ -108,7 +119,7 @@ static __attribute__((noinline)) size_t scan_odd_name(const uint8_t *p, struct t
 {
 	const uint8_t *start = p;
 
-	for (; p < t.last; p += 16) {
+	for (; scan_fits(p, t); p += 16) {
 		unsigned found = scan_suspects(p, 0x21, ':');
 
 		if (found) {
@@ -126,12 +137,12 @@ INLINE size_t scan_name(const uint8_t *p, struct text t)
 {
 	unsigned found = 0;
 
-	if (p < t.last) {
+	if (scan_fits(p, t)) {
 		found = scan_suspects(p, 0x21, ':');
 	} else if (p < t.end) {
 		if (*p <= ' ')
 			return 0; /* the blank line, most often */
-		if (t.last)
+		if (scan_fits_at_end(p, t))
 			found = scan_last_suspects(p, t, 0x21, ':');
 	}
 	if (found) {
@@ -145,7 +156,7 @@ INLINE size_t scan_name(const uint8_t *p, struct text t)
 /* The first byte from p on that is not above the blank, or is above 126, where 16 bytes and more follow each that is looked at. Else NULL. */
 INLINE const uint8_t *scan_word_end(const uint8_t *p, struct text t)
 {
-	for (; p < t.last; p += 16) {
+	for (; scan_fits(p, t); p += 16) {
 		unsigned found = scan_suspects(p, 0x21, 0);
 
 		if (found)

@@ -97,6 +97,26 @@ static void test_leaves_out_what_varies(void **state)
 	assert_int_equal(memo.misses, 0);
 }
 
+/* A length in one answer, chunks in the next: they are of one kind. */
+static void test_framing_alternates(void **state)
+{
+	static const char length[] = "HTTP/1.1 200 OK\r\nServer: something/1.0\r\nContent-Length: 5\r\n" OTHER_LINES "\r\n";
+	static const char chunks[] = "HTTP/1.1 200 OK\r\nServer: something/1.0\r\nTransfer-Encoding: chunked\r\n" OTHER_LINES
+				     "\r\n";
+	struct http1_memo memo;
+	(void)state;
+
+	learn(&memo, HTTP1_RESPONSE, length);
+	assert_run(&memo, 0, "Server: something/1.0\r\nContent-Length:");
+	for (unsigned i = 0; i < 6; i++) {
+		assert_true(parse(&memo, HTTP1_RESPONSE, i % 2 ? length : chunks) > 0);
+		assert_int_equal(head.chunked, i % 2 == 0);
+		assert_int_equal(head.content_length, i % 2 ? 5 : -1);
+		assert_int_equal(memo.misses, i == 0);
+		assert_run(&memo, memo.n_runs - 1u, OTHER_LINES);
+	}
+}
+
 /* Heads of another kind, now and then, are none of its business; several in a row are the new rule. */
 static void test_is_made_anew(void **state)
 {
@@ -158,7 +178,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_learns_from_the_third), cmocka_unit_test(test_is_used),
-		cmocka_unit_test(test_leaves_out_what_varies), cmocka_unit_test(test_is_made_anew),
+		cmocka_unit_test(test_leaves_out_what_varies), cmocka_unit_test(test_is_made_anew), cmocka_unit_test(test_framing_alternates),
 		cmocka_unit_test(test_lines_after_the_runs), cmocka_unit_test(test_long_heads),
 	};
 
