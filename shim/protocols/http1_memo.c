@@ -6,7 +6,9 @@
 
 #include "shim/protocols/http1_field.h"
 
-#define MISSES_MAX 3
+/* Where kinds alternate so that none is seen twice, making memos is for nothing: one that was of no use doubles the patience. */
+#define PATIENCE_MIN 3
+#define PATIENCE_MAX 96
 
 /* What a run of [at, at + len) holds. */
 static struct http1_run run_of(const struct http1_memo *memo, size_t at, size_t len, unsigned open)
@@ -179,7 +181,11 @@ static void learn(struct http1_memo *memo, const struct http1_head *head)
 	size_t cursor = 0;
 
 	close_memo(memo);
+	memo->patience = memo->useful || memo->patience == 0	? PATIENCE_MIN
+			 : memo->patience < PATIENCE_MAX / 2 ? (uint8_t)(memo->patience * 2)
+							      : PATIENCE_MAX;
 	memo->misses = memo->n_kept = 0;
+	memo->useful = false;
 	while (http1_next_field(head, &cursor, &name, &value))
 		learn_line(&l, slice(name.p, (size_t)(head->whole.p + cursor - name.p)), name, value);
 	end_run(&l, HTTP1_MEMO_CLOSED);
@@ -188,6 +194,6 @@ static void learn(struct http1_memo *memo, const struct http1_head *head)
 
 void http1_memo_missed(struct http1_memo *memo, const struct http1_head *head)
 {
-	if (++memo->misses >= MISSES_MAX)
+	if (++memo->misses >= (memo->patience ? memo->patience : PATIENCE_MIN))
 		learn(memo, head);
 }

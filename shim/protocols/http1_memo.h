@@ -36,6 +36,8 @@ struct http1_memo_value {
 struct http1_memo {
 	uint8_t n_runs, n_kept;
 	uint8_t misses;               /* heads of another kind, in a row */
+	bool useful;                  /* it has known one, since it was made */
+	uint8_t patience;             /* after so many misses it is made anew */
 	struct http1_run runs[HTTP1_MEMO_RUNS + 1]; /* n_runs, and one with HTTP1_MEMO_NO_RUN; but n_runs 0: none */
 	struct http1_memo_value kept[HTTP1_MEMO_KEPT];
 	uint8_t bytes[HTTP1_MEMO_BYTES];
@@ -49,8 +51,10 @@ void http1_memo_missed(struct http1_memo *memo, const struct http1_head *head);
 /* A head has been parsed. known: its runs were all there. */
 static inline void http1_memo_served(struct http1_memo *memo, const struct http1_head *head, bool known)
 {
-	if (__builtin_expect(!known, 0))
+	if (__builtin_expect(!known, 0)) {
 		http1_memo_missed(memo, head);
-	else
-		memo->misses = 0;
+		return;
+	}
+	memo->misses = 0;
+	memo->useful = true;
 }

@@ -135,6 +135,26 @@ static void test_is_made_anew(void **state)
 	assert_run(&memo, 0, OTHER_LINES FIRST_LINES);
 }
 
+/* Heads that are never of one kind twice are learnt ever more rarely; one that comes to stay is learnt in the end. */
+static void test_has_patience_with_a_mixture(void **state)
+{
+	static char text[16][256];
+	struct http1_memo memo = {.n_runs = 0};
+	unsigned learnt = 0;
+	(void)state;
+
+	for (unsigned i = 0; i < 16; i++)
+		snprintf(text[i], sizeof(text[i]), "GET / HTTP/1.1\r\nX-%u: here\r\n" FIRST_LINES OTHER_LINES "\r\n", i);
+	for (unsigned i = 0; i < 3000; i++) {
+		assert_true(parse(&memo, HTTP1_REQUEST, text[i % 13]) > 0);
+		learnt += memo.n_runs > 0 && memo.misses == 0 && !memo.useful;
+	}
+	assert_in_range(learnt, 2, 100);
+	for (unsigned i = 0; i < 200; i++)
+		assert_true(parse(&memo, HTTP1_REQUEST, text[14]) > 0);
+	assert_run(&memo, 0, "X-14: here\r\n" FIRST_LINES OTHER_LINES);
+}
+
 /* A field more is none of another kind's: it comes after all runs, and is seen. */
 static void test_lines_after_the_runs(void **state)
 {
@@ -178,7 +198,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_learns_from_the_third), cmocka_unit_test(test_is_used),
-		cmocka_unit_test(test_leaves_out_what_varies), cmocka_unit_test(test_is_made_anew), cmocka_unit_test(test_framing_alternates),
+		cmocka_unit_test(test_leaves_out_what_varies), cmocka_unit_test(test_is_made_anew), cmocka_unit_test(test_has_patience_with_a_mixture), cmocka_unit_test(test_framing_alternates),
 		cmocka_unit_test(test_lines_after_the_runs), cmocka_unit_test(test_long_heads),
 	};
 
