@@ -149,10 +149,8 @@ EXPORT int timerfd_create(clockid_t clock, int flags)
 
 void tell_pipe(const int fds[2], int result)
 {
-	if (result == 0) {
-		tell_opened(fds[0], FD_PIPE);
-		tell_opened(fds[1], FD_PIPE);
-	}
+	if (result == 0)
+		engine_paired(fds[0], fds[1]);
 }
 
 EXPORT int pipe(int fds[2])

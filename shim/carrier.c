@@ -31,6 +31,12 @@ static bool is_proven(const struct carrier_proof *p)
 	       !atomic_load_explicit(&p->revoked, memory_order_relaxed);
 }
 
+static bool handed_label(const struct thread *t, struct label *ret)
+{
+	*ret = t->handed;
+	return t->has_handed && is_proven(t->handed_proof);
+}
+
 /* A coroutine that is switched to in the middle of a work item is no part of it. */
 static bool work_label(struct thread *t, struct label *ret)
 {
@@ -42,7 +48,9 @@ static bool work_label(struct thread *t, struct label *ret)
 			ret->kind = LABEL_UNKNOWN;
 		return true;
 	}
-	return here != COROUTINE_NONE ? coroutine_label(here, ret) : job_label(t, ret);
+	if (here != COROUTINE_NONE)
+		return coroutine_label(here, ret);
+	return handed_label(t, ret) || job_label(t, ret);
 }
 
 /* The label of what runs here; false: nothing that we know. ret_adapted: a runtime's adapter says so. */
@@ -153,16 +161,20 @@ void carrier_end(struct thread *t, const struct carrier_saved *saved)
 	t->has_work = saved->has_label;
 }
 
-void carrier_answers(struct thread *t, const struct exchange *e)
+void carrier_prove(struct carrier_proof *p, const struct label *label, const struct exchange *e)
 {
-	struct carrier_proof *p = t->has_work ? t->work_proof : NULL;
-
-	if (!p || t->work.kind != LABEL_CONTEXT || t->work_stack != coroutine_here(t))
+	if (label->kind != LABEL_CONTEXT)
 		return;
-	if (handle_equal(t->work.context.exchange, exchange_handle(e)))
+	if (handle_equal(label->context.exchange, exchange_handle(e)))
 		atomic_fetch_add_explicit(&p->answered, 1, memory_order_relaxed);
 	else if (!atomic_exchange_explicit(&p->revoked, true, memory_order_relaxed))
 		stats_count(STAT_RULES_REVOKED);
+}
+
+void carrier_answers(struct thread *t, const struct exchange *e)
+{
+	if (t->work_proof && runs_item(t))
+		carrier_prove(t->work_proof, &t->work, e);
 }
 
 void carrier_capture_queued(struct thread *t, struct label *ret)

@@ -64,6 +64,8 @@ struct carrier_proof {
 	_Atomic bool revoked;
 };
 void carrier_begin_unproven(struct thread *t, const struct label *label, struct carrier_proof *proof, struct carrier_saved *saved);
+/* Who does what such an item of that label is for begins to answer e. */
+void carrier_prove(struct carrier_proof *proof, const struct label *label, const struct exchange *e);
 /* This thread begins to answer e. */
 void carrier_answers(struct thread *t, const struct exchange *e);
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <limits.h>
 
+#include "shim/channel.h"
 #include "shim/conn.h"
 #include "shim/engine.h"
 #include "shim/loop.h"
@@ -24,6 +25,8 @@ static void drop(fd_word word)
 		conn_drop_descriptor(fdtable_object(word));
 	else if (kind == FD_EPOLL)
 		loop_closed(fdtable_object(word));
+	else if (kind == FD_PIPE)
+		channel_closed(fdtable_object(word));
 }
 
 void engine_opened(int fd, enum fd_kind kind)
@@ -152,10 +155,17 @@ void engine_connecting(int fd, const struct sockaddr *peer, socklen_t peer_len, 
 		OBSERVE(connect_failed(fd));
 }
 
+static void paired(int fd_a, int fd_b)
+{
+	uint32_t channel = channel_new(2);
+
+	drop(fdtable_set(fd_a, FD_PIPE, channel));
+	drop(fdtable_set(fd_b, FD_PIPE, channel));
+}
+
 void engine_paired(int fd_a, int fd_b)
 {
-	engine_opened(fd_a, FD_PIPE);
-	engine_opened(fd_b, FD_PIPE);
+	OBSERVE(paired(fd_a, fd_b));
 }
 
 static void asked(int fd, void (*tell)(struct thread *t, struct handle connection))
@@ -217,6 +227,8 @@ static void duplicated(int old_fd, int new_fd)
 
 	if (kind == FD_CONNECTION)
 		atomic_fetch_add(&conn_at(fdtable_object(word))->descriptors, 1);
+	if (kind == FD_PIPE)
+		channel_duplicated(fdtable_object(word));
 	if (kind == FD_EPOLL)
 		word &= 0xffffffffu; /* a copy starts a loop of its own: two waits on one epoll are two windows anyway */
 	drop(fdtable_set(new_fd, kind, fdtable_object(word)));

@@ -31,14 +31,14 @@ static inline bool engine_watches(int fd)
 }
 
 /* ---- descriptors ---- */
-void engine_opened(int fd, enum fd_kind kind);      /* socket, eventfd, timerfd, epoll, pipe ends; fd < 0: nothing */
+void engine_opened(int fd, enum fd_kind kind);      /* socket, eventfd, timerfd, epoll; fd < 0: nothing */
 void engine_bound(int fd);                          /* bind() succeeded */
 void engine_listening(int fd);                      /* listen() succeeded: the segment must exist now */
 /* Before accept: true, there is nothing to accept for now (EAGAIN), and the real call is not made. errno is not kept. */
 bool engine_accept_must_wait(int listener);
 void engine_accepted(int listener, int fd, const struct sockaddr *peer, socklen_t peer_len); /* peer may be NULL */
 void engine_connecting(int fd, const struct sockaddr *peer, socklen_t peer_len, int result, int error);
-void engine_paired(int fd_a, int fd_b);             /* socketpair */
+void engine_paired(int fd_a, int fd_b);             /* socketpair, pipe */
 void engine_closing(int fd);                        /* before the real close */
 void engine_closing_range(unsigned first, unsigned last); /* before close_range (without CLOEXEC), closefrom */
 void engine_duplicated(int old_fd, int new_fd);     /* dup*, F_DUPFD*; what new_fd was before is closed */

@@ -21,7 +21,7 @@ enum fd_kind {
 	FD_EPOLL,       /* object: a loop */
 	FD_EVENT,       /* eventfd */
 	FD_TIMER,       /* timerfd */
-	FD_PIPE,        /* one end of a pipe or of a socketpair */
+	FD_PIPE,        /* one end of a pipe or of a socketpair; object: a channel */
 };
 
 /* kind in the low 8 bits, 24 bits of generation, 32 bits of object. */

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <sys/mman.h>
 
+#include "shim/channel.h"
 #include "shim/conn.h"
 #include "shim/engine.h"
 #include "shim/helper.h"
@@ -67,6 +68,7 @@ static void start_over(void)
 	thread_after_fork();
 	conn_after_fork();
 	loop_after_fork();
+	channel_after_fork();
 	ids_after_fork();
 	runtime_forked();
 	helper_forget();

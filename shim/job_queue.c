@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "shim/carrier.h"
+#include "shim/channel.h"
 #include "shim/engine.h"
 #include "shim/large_table.h"
 #include "shim/runtime.h"
@@ -200,6 +201,7 @@ void job_queue_waited(struct thread *t, uintptr_t mutex, bool timed_out)
 void job_queue_waiting_semaphore(struct thread *t)
 {
 	t->has_inherited = false;
+	channel_forget(t);
 	t->queue_waits_in_hand = has_work_in_hand(t);
 	drop_job(t);
 }

@@ -2,6 +2,7 @@
 #include "shim/loop.h"
 
 #include "shim/accepting.h"
+#include "shim/channel.h"
 #include "shim/clock.h"
 #include "shim/config.h"
 #include "shim/engine.h"
@@ -137,6 +138,7 @@ static void leaving_window(struct thread *t)
 {
 	watch_waits(t);
 	t->has_inherited = false;
+	channel_forget(t);
 	if (!handle_is_none(t->sync) && exchange_is_open(t->sync))
 		thread_class_revoke(thread_class_of(t));
 	t->sync = HANDLE_NONE;

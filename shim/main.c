@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "shim/blocks.h"
+#include "shim/channel.h"
 #include "shim/config.h"
 #include "shim/conn.h"
 #include "shim/coroutine.h"
@@ -73,6 +74,7 @@ static int reserve_memory(void)
 	err = err ? err : loop_start();
 	err = err ? err : watch_start();
 	err = err ? err : coroutine_start();
+	err = err ? err : channel_start();
 	return err ? err : thread_start();
 }
 

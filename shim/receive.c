@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "shim/blocks.h"
+#include "shim/channel.h"
 #include "shim/client.h"
 #include "shim/clock.h"
 #include "shim/conn.h"
@@ -316,8 +317,10 @@ static ssize_t received(int fd, fd_word word, const struct iovec *iov, int iovcn
 }
 
 /* A wake-up or a timer: on whose behalf is not known. */
-static void other_received(void)
+static void other_received(fd_word word, const struct iovec *iov, int iovcnt, size_t n)
 {
+	if (fdtable_kind_of(word) == FD_PIPE)
+		channel_read(thread_self(), fdtable_object(word), iov, iovcnt, n);
 	thread_stimulated(thread_self(), HANDLE_NONE);
 	runtime_received(thread_self(), NULL);
 }
@@ -339,8 +342,8 @@ ssize_t engine_received(int fd, const struct iovec *iov, int iovcnt, int flags, 
 	}
 	if (kind == FD_CONNECTION)
 		n = received(fd, word, iov, iovcnt, flags, n, errno_saved);
-	else if (n > 0)
-		other_received();
+	else if (n > 0 && !(flags & MSG_PEEK))
+		other_received(word, iov, iovcnt, (size_t)n);
 	errno = errno_saved;
 	guard_leave();
 	return n;

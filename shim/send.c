@@ -5,11 +5,13 @@
  */
 #include <errno.h>
 
+#include "shim/channel.h"
 #include "shim/client.h"
 #include "shim/clock.h"
 #include "shim/conn.h"
 #include "shim/edited.h"
 #include "shim/engine.h"
+#include "shim/iov.h"
 #include "shim/process.h"
 #include "shim/server.h"
 #include "shim/stats.h"
@@ -258,6 +260,24 @@ static struct conn *wait_for_sender(const struct sending *s, fd_word word, struc
 	return c;
 }
 
+/* The guard is held, and left. */
+static ssize_t send_elsewhere(const struct sending *s, fd_word word)
+{
+	int errno_before = errno;
+	uint64_t message = 0;
+	ssize_t n;
+
+	if (fdtable_kind_of(word) == FD_PIPE)
+		message = channel_writing(thread_self(), fdtable_object(word), s->iov, s->iovcnt);
+	errno = errno_before;
+	guard_leave();
+	n = s->plain(s);
+	if (!message || n == (ssize_t)iov_total(s->iov, s->iovcnt))
+		return n;
+	OBSERVE(channel_not_written(fdtable_object(word), message));
+	return n;
+}
+
 ssize_t engine_send(const struct sending *s)
 {
 	fd_word word = fdtable_word(s->fd);
@@ -272,8 +292,7 @@ ssize_t engine_send(const struct sending *s)
 	}
 	if (fdtable_kind_of(word) != FD_CONNECTION) {
 		woke_somebody();
-		guard_leave();
-		return s->plain(s);
+		return send_elsewhere(s, word);
 	}
 	c = wait_for_sender(s, word, enter_to_send(s->fd, word));
 	if (c && c->sending) {

@@ -2,6 +2,7 @@
 #include "shim/server.h"
 
 #include "shim/carrier.h"
+#include "shim/channel.h"
 #include "shim/clock.h"
 #include "shim/coroutine.h"
 #include "shim/filter.h"
@@ -50,6 +51,7 @@ static void note_service(struct thread *t, const struct exchange *e, const struc
 	const struct exchange *before = exchange_of(t->sync);
 
 	t->has_inherited = false;
+	channel_forget(t);
 	if (coroutine_here(t) != COROUTINE_NONE)
 		return;
 	if (before && before->connection == conn_slot(c))
@@ -165,6 +167,7 @@ void server_response(struct conn *c, const struct http1_head *head)
 	job_queue_answers(thread_self(), e);
 	runtime_answers(thread_self(), e);
 	carrier_answers(thread_self(), e);
+	channel_answers(thread_self(), e);
 	oracle_observe_response(thread_self(), exchange_handle(e));
 	http_describe_response(e, head);
 }

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "shim/channel.h"
 #include "shim/clock.h"
 #include "shim/engine.h"
 #include "shim/exchange.h"
@@ -346,6 +347,7 @@ static void condition_waiting(struct thread *t, const void *condition, const voi
 	if (runtime_owns_thread())
 		return;
 	t->has_inherited = false;
+	channel_forget(t);
 	job_queue_waiting(t, (uintptr_t)condition, (uintptr_t)mutex);
 	if (!handle_is_none(t->sync) && exchange_is_open(t->sync))
 		thread_class_revoke(thread_class_of(t));

@@ -59,6 +59,11 @@ struct thread {
 	struct watch *watch;     /* for stalls; NULL: this thread's loop is not watched */
 	uint32_t work_stack;     /* the coroutine in which it began */
 	uintptr_t stack_low, stack_high; /* its own stack, or a little less of it; 0: not known */
+	/* What it was handed through a channel (channel.c), and from where; believed as handed_proof says. */
+	bool has_handed;
+	uint32_t channel_home;
+	struct label handed;
+	struct carrier_proof *handed_proof, *handed_via;
 	/* Queues of jobs: see job_queue.c. */
 	struct handle job;       /* the request whose job it was given */
 	uintptr_t semaphore_taken; /* and nothing unlocked since; 0: none */

@@ -24,6 +24,10 @@ $(APPS_DIR)/queues: tests/apps/queues.c $(COROUTINE_COMMON)
 	$(call msg,CC,$@)
 	$(Q)$(CC) $(BASE) -pthread -o $@ $< $(filter-out %/coroutines.o,$(COROUTINE_COMMON))
 
+$(APPS_DIR)/pipes: tests/apps/pipes.c $(COROUTINE_COMMON)
+	$(call msg,CC,$@)
+	$(Q)$(CC) $(BASE) -pthread -o $@ $< $(filter-out %/coroutines.o,$(COROUTINE_COMMON))
+
 $(APPS_DIR)/uv_server: tests/apps/uv_server.c $(COROUTINE_COMMON)
 	$(call msg,CC,$@)
 	$(Q)$(CC) $(BASE) -pthread -o $@ $< $(filter-out %/coroutines.o,$(COROUTINE_COMMON)) -luv
@@ -41,4 +45,4 @@ $(APPS_DIR)/std_threads: tests/apps/std_threads.cpp $(COROUTINE_COMMON)
 	$(call msg,CXX,$@)
 	$(Q)$(CXX) -std=c++17 -Wall -Wextra -Werror -iquote . -g $(O) -pthread -o $@ $< $(filter-out %/coroutines.o,$(COROUTINE_COMMON))
 
-integration-apps: $(COROUTINE_APPS) $(addprefix $(APPS_DIR)/,queues uv_server glib_server event_server std_threads)
+integration-apps: $(COROUTINE_APPS) $(addprefix $(APPS_DIR)/,queues pipes uv_server glib_server event_server std_threads)

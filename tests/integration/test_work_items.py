@@ -41,6 +41,23 @@ def test_queues(app):
         assert result.verdict.evidence["work_item"] > 0, result.verdict.summary()
 
 
+PIPES = [apps.App(f"{kind}-{connections}", "pipes", (kind, "--workers", "8", "--reuse"), connections=connections)
+         for kind in ("pipe", "pair", "back") for connections in (2, 64)]
+# What is read is no work, or not the work itself.
+PIPES_OF_NOBODY = [apps.App(f"{kind}-{connections}", "pipes", (kind, "--workers", "8", "--reuse"), may_be_unknown=True,
+                            connections=connections) for kind in ("tokens", "wake") for connections in (2, 64)]
+
+
+@pytest.mark.parametrize("app", PIPES + PIPES_OF_NOBODY, ids=lambda a: a.name)
+def test_pipes(app):
+    """Labels go with the bytes, at rest and with more jobs than workers."""
+    requests = REQUESTS // 3
+    result = apps.run(app, requests=requests, INTERSPAN_STAMP="off")
+    check(app, result, requests)
+    if app in PIPES:
+        assert result.verdict.evidence["work_item"] > requests, result.verdict.summary()
+
+
 CALLBACKS = [
     apps.App("uv", "uv_server", ("--reuse",), connections=64),
     apps.App("uv-fresh", "uv_server", (), connections=64),

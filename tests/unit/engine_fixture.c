@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "shim/blocks.h"
+#include "shim/channel.h"
 #include "shim/config.h"
 #include "shim/conn.h"
 #include "shim/coroutine.h"
@@ -204,7 +205,7 @@ void engine_up(const char *const settings[])
 	span_start();
 	ids_start();
 	assert_int_equal(fdtable_start() | blocks_start() | conn_start() | head_memos_start() | exchange_start() | loop_start() | watch_start() |
-				 coroutine_start() | thread_start() | process_start((char *const[]){NULL}, envp),
+				 coroutine_start() | channel_start() | thread_start() | process_start((char *const[]){NULL}, envp),
 			 0);
 	atomic_store(&guard_enabled, true);
 }

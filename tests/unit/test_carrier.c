@@ -4,8 +4,10 @@
 
 #include <unistd.h>
 
+#include "shim/channel.h"
 #include "shim/conn.h"
 #include "shim/engine.h"
+#include "shim/exchange.h"
 #include "shim/runtime.h"
 #include "shim/thread.h"
 #include "tests/unit/engine_fixture.h"
@@ -427,6 +429,58 @@ static void an_unproven_item_is_believed_after_answers(void **state)
 	link_close(&out);
 }
 
+/* ---- channels ---- */
+
+static void write_in(struct label *whose, uint32_t channel, const void *message)
+{
+	struct carrier_saved saved;
+
+	carrier_begin(thread_self(), whose, &saved);
+	assert_int_not_equal(channel_writing(thread_self(), channel, &(struct iovec){&message, sizeof(message)}, 1), 0);
+	carrier_end(thread_self(), &saved);
+}
+
+static bool read_is(uint32_t channel, const void *const *messages, unsigned n, const struct label *expected)
+{
+	struct thread *t = thread_self();
+
+	channel_read(t, channel, &(struct iovec){(void *)(uintptr_t)messages, n * sizeof(messages[0])}, 1, n * sizeof(messages[0]));
+	return expected ? t->has_handed && label_same(&t->handed, expected) : !t->has_handed;
+}
+
+static void a_message_is_known_by_its_bytes(void **state)
+{
+	struct link a = request(), b = request();
+	struct label of_a, of_b;
+	struct context c;
+	uint32_t channel = channel_new(2);
+	const void *jobs[3] = {&a, &b, &of_a}, *small = (void *)1;
+
+	(void)state;
+	thread_self()->sync = HANDLE_NONE;
+	assert_true(exchange_context(exchange_handle(exchange_at(1)), &c));
+	of_a = label_snapshot(&c);
+	assert_true(exchange_context(exchange_handle(exchange_at(2)), &c));
+	of_b = label_snapshot(&c);
+	write_in(&of_a, channel, jobs[0]);
+	write_in(&of_b, channel, jobs[1]);
+	assert_true(read_is(channel, &jobs[1], 1, &of_b));
+	assert_true(read_is(channel, &jobs[0], 1, &of_a));
+	assert_true(read_is(channel, &jobs[0], 1, NULL)); /* there was one only */
+	write_in(&of_a, channel, jobs[0]);
+	write_in(&of_b, channel, jobs[1]);
+	assert_true(read_is(channel, jobs, 2, NULL));
+	write_in(&of_a, channel, jobs[2]);
+	write_in(&of_b, channel, jobs[2]);
+	assert_true(read_is(channel, &jobs[2], 1, NULL));
+	assert_true(read_is(channel, &jobs[2], 1, NULL));
+	assert_int_equal(channel_writing(thread_self(), channel, &(struct iovec){&small, sizeof(small)}, 1), 0);
+	channel_closed(channel);
+	channel_closed(channel);
+	channel_forget(thread_self());
+	end_both(&a, &b);
+}
+
 static void nothing_open_is_nobodys(void **state)
 {
 	struct label item;
@@ -477,6 +531,7 @@ int main(void)
 		CARRIER_TEST(what_was_handed_over_is_for_whom_it_was_then),
 		CARRIER_TEST(a_work_item_is_for_whom_it_was_made),
 		CARRIER_TEST(an_unproven_item_is_believed_after_answers),
+		CARRIER_TEST(a_message_is_known_by_its_bytes),
 		CARRIER_TEST(nothing_open_is_nobodys),
 		CARRIER_TEST(runtimes_hear_of_reads),
 	};
