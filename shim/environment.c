@@ -3,6 +3,8 @@
  * What a program that this one starts gets in its environment: the current context as TRACEPARENT, TRACESTATE and BAGGAGE, and the
  * preload as INTERSPAN_FOLLOW says, unless it cannot be loaded there. The program's own array is never written to.
  */
+#include "shim/environment.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -156,6 +158,29 @@ static char *const *rebuild(char *const *envp, struct exec_scratch *scratch, con
 	return scratch->envp;
 }
 
+/* What this child was forked for; as long as it has neither waited for anything nor read a request since. */
+static struct {
+	bool is_known;
+	uint32_t window;
+	struct handle sync;
+	struct context context;
+} forked;
+
+void environment_forked(struct thread *t)
+{
+	forked.window = t->window.seq;
+	forked.sync = t->sync;
+	forked.is_known = exchange_open_count() > 0 && rules_current(t, &forked.context);
+}
+
+static bool forked_for(const struct thread *t, struct context *ret)
+{
+	if (!forked.is_known || t->window.seq != forked.window || !handle_equal(t->sync, forked.sync))
+		return false;
+	*ret = forked.context;
+	return true;
+}
+
 void engine_executing(void)
 {
 	if (guard_is_on() && exchange_open_count() > 0 && !thread_is_borrowed())
@@ -171,7 +196,7 @@ char *const *engine_exec_environment(const char *path, char *const *envp, struct
 
 	if (!guard_enter())
 		return envp;
-	known = rules_current(thread_self(), &current);
+	known = rules_current(thread_self(), &current) || forked_for(thread_self(), &current);
 	preload = preload_for(path, envp);
 	if (known || process_is_anybodys() || preload != PRELOAD_STAYS) {
 		if (!scratch)

@@ -13,6 +13,7 @@
 #include "shim/channel.h"
 #include "shim/conn.h"
 #include "shim/engine.h"
+#include "shim/environment.h"
 #include "shim/helper.h"
 #include "shim/ids.h"
 #include "shim/loop.h"
@@ -65,6 +66,7 @@ static void after_fork_in_parent(void)
 
 static void start_over(void)
 {
+	environment_forked(thread_self());
 	thread_after_fork();
 	conn_after_fork();
 	loop_after_fork();

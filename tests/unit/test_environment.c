@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a child gets in its environment: the context that is current, and nothing where none is. */
 #include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "shim/engine.h"
 #include "tests/unit/engine_fixture.h"
@@ -91,6 +93,60 @@ static void an_empty_environment_is_one(void **state)
 	assert_ptr_equal(engine_exec_environment("/p", none, NULL), none);
 }
 
+/* ---- forked children ---- */
+
+static bool gets_a_context(void)
+{
+	return engine_exec_environment("/p", given, NULL) == NULL;
+}
+
+static bool after_closing_all(struct link *l)
+{
+	hook_close(l->ours);
+	return gets_a_context();
+}
+
+static bool not_after_a_wait(struct link *l)
+{
+	hook_close(l->ours);
+	hook_waited(hook_epoll(), -1, 1);
+	return !gets_a_context();
+}
+
+static bool not_after_another_request(struct link *l)
+{
+	struct link other = hook_accept();
+
+	hook_close(l->ours);
+	serve_begin(&other, REQUEST);
+	serve_end(&other);
+	return !gets_a_context();
+}
+
+static void in_child_of_a_request(bool (*holds)(struct link *l))
+{
+	struct link a = hook_accept();
+	int status;
+	pid_t pid;
+
+	serve_begin(&a, REQUEST);
+	pid = fork();
+	if (pid == 0)
+		_exit(holds(&a) ? 0 : 1);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	serve_end(&a);
+	link_close(&a);
+}
+
+static void what_a_child_was_forked_for_outlasts_its_descriptors(void **state)
+{
+	(void)state;
+	in_child_of_a_request(after_closing_all);
+	in_child_of_a_request(not_after_a_wait);
+	in_child_of_a_request(not_after_another_request);
+}
+
 /* ---- CGI programs ---- */
 
 #define NAMED "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7"
@@ -165,6 +221,7 @@ int main(void)
 		TEST(a_child_made_for_a_request_gets_its_context, up),
 		TEST(what_does_not_fit_is_left_alone, up),
 		TEST(an_empty_environment_is_one, up),
+		TEST(what_a_child_was_forked_for_outlasts_its_descriptors, up),
 		TEST(a_cgi_program_works_for_the_request_that_its_head_names, up_cgi),
 		TEST(a_cgi_program_works_for_the_request_that_its_head_names, up_cgi_with_both),
 		TEST(a_cgi_programs_call_is_no_root, up_cgi_for_strangers),
