@@ -13,20 +13,28 @@ import servers
 import truth
 
 APPS = pathlib.Path(__file__).resolve().parents[1] / "apps" / "others"
-CLASSES = programs.APPS / "java"
+NATIVE = programs.APPS / "others"
+CLASSES = NATIVE / "java"
 JARS = ":".join(f"/usr/share/java/{jar}.jar" for jar in ("tomcat10-embed-core", "jakarta-annotation-api"))
 CONNECTIONS = 64
 CALLS = 2  # for each request, in every app
 # What a server must be told to let its CGI programs have.
 TRACING = ("LD_PRELOAD", "INTERSPAN_FILE", "INTERSPAN_CAPTURE_REQUEST_HEADERS", "INTERSPAN_LOG_FILE", "INTERSPAN_LOG_LEVEL",
            "OTEL_TRACES_EXPORTER", "OTEL_BSP_SCHEDULE_DELAY", "OTEL_RESOURCE_ATTRIBUTES")
+PREFORK = f"""
+StartServers {CONNECTIONS}
+ServerLimit {CONNECTIONS + 8}
+MaxRequestWorkers {CONNECTIONS + 8}
+MinSpareServers 1
+MaxSpareServers {CONNECTIONS + 8}
+"""
+THREADS = "StartServers 2\nServerLimit 2\nThreadsPerChild 64\nMaxRequestWorkers 128\nMaxSpareThreads 128"
 
 
 @dataclasses.dataclass(frozen=True)
 class App:
     name: str
     start: typing.Callable  # (workplace, backend's port, environment) -> Program
-    load: tuple = ()
 
 
 def apache(workplace, mpm, modules, config, environment, php=None):
@@ -57,11 +65,7 @@ PassEnv BACKEND_PORT
 
 def mod_php(workplace, backend, environment):
     config = f"""
-StartServers {CONNECTIONS}
-ServerLimit {CONNECTIONS + 8}
-MaxRequestWorkers {CONNECTIONS + 8}
-MinSpareServers 1
-MaxSpareServers {CONNECTIONS + 8}
+{PREFORK}
 SetHandler application/x-httpd-php
 AliasMatch ^/ {APPS}/page.php
 <Directory {APPS}>
@@ -72,22 +76,18 @@ Require all granted
     return apache(workplace, "prefork", ("alias",), config, environment | {"BACKEND_PORT": str(backend)}, {"php": library})
 
 
-def apache_cgi(script):
+def apache_cgi(script, mpm="event", module="cgid"):
     def start(workplace, backend, environment):
         traced = " ".join(name for name in TRACING if name in environment)
         config = f"""
-StartServers 2
-ServerLimit 2
-ThreadsPerChild 64
-MaxRequestWorkers 128
-MaxSpareThreads 128
+{THREADS if mpm == "event" else PREFORK}
 {f"PassEnv {traced}" if traced else ""}
 ScriptAliasMatch ^/ {APPS}/{script}
 <Directory {APPS}>
 Require all granted
 </Directory>
 """
-        return apache(workplace, "event", ("alias", "cgid"), config, environment | {"BACKEND_PORT": str(backend)})
+        return apache(workplace, mpm, ("alias", module), config, environment | {"BACKEND_PORT": str(backend)})
     return start
 
 
@@ -139,9 +139,16 @@ def puma(*options):
 def java(program, *options):
     def start(workplace, backend, environment):
         port = programs.free_port()
-        # For a test beside others: a small heap, and no more threads of its own than it needs.
+        # For a test beside others: a small heap, and no more threads of its own than it needs. programs.py looks for IPv4.
         argv = ["java", "-Xmx128m", "-XX:+UseSerialGC", "-Djava.net.preferIPv4Stack=true", "-cp", f"{CLASSES}:{JARS}", program, port, backend, *options]
         return workplace.start(argv, port, environment)
+    return start
+
+
+def native(program, *options):
+    def start(workplace, backend, environment):
+        port = programs.free_port()
+        return workplace.start([NATIVE / program, port, backend, *options], port, environment)
     return start
 
 
@@ -150,6 +157,7 @@ SMALL = [
     App("apache-cgi-shell", apache_cgi("cgi.sh")),
     App("apache-cgi-perl", apache_cgi("cgi.pl")),
     App("apache-cgi-python", apache_cgi("cgi.py")),
+    App("apache-mod-cgi", apache_cgi("cgi.sh", "prefork", "cgi")),
     App("lighttpd-cgi-shell", lighttpd_cgi("cgi.sh")),
     App("lighttpd-cgi-perl", lighttpd_cgi("cgi.pl")),
     App("lighttpd-cgi-python", lighttpd_cgi("cgi.py")),
@@ -163,23 +171,32 @@ JAVA = [
       for way in ("connection", "client", "gather")),
     *(App(f"tomcat-{way}", java("TomcatServer", way)) for way in ("connection", "client", "gather")),
 ]
-BY_NAME = {app.name: app for app in SMALL + JAVA}
+STEALING = [
+    App("tokio-sequence", native("tokio_server", "sequence")),
+    App("tokio-gather", native("tokio_server", "gather")),
+]
+GO = App("go-cgo", native("go_server"))
+BY_NAME = {app.name: app for app in [*SMALL, *JAVA, *STEALING, GO]}
 
 
-def run(app, *, shim=True, requests=None, incoming="none", **settings):
+def run(app, *, shim=True, requests=None, alone=0, incoming="none", **settings):
+    """alone: of the requests, so many come first and one after the other."""
     requests = requests or programs.REQUESTS
     with programs.Workplace() as workplace:
         backend = programs.start_backend(workplace, "--delay-max", "5")
         spans_file = workplace.file("spans.jsonl")
         environment = programs.shim_environment(workplace, spans_file, **settings) if shim else {}
         program = app.start(workplace, backend.port, environment)
-        load = programs.run_load(program.port, requests, CONNECTIONS, "--traceparent", incoming, *app.load)
-        result = scenarios.Result(load)
+        first = programs.run_load(program.port, alone, 1, "--traceparent", incoming) if alone else {}
+        load = programs.run_load(program.port, requests - alone, CONNECTIONS, "--traceparent", incoming, "--first", alone)
+        result = scenarios.Result({k: v + first.get(k, 0) for k, v in load.items()})
         spans = programs.SpanFile(spans_file, workplace.run)
         if shim:
             spans.wait_for(truth.SERVER, requests, deadline_s=10)
             spans.wait_for(truth.CLIENT, requests * CALLS, deadline_s=2)
         result.exit_status = program.stop()
+        if app in STEALING + [GO] and result.exit_status == -signal.SIGTERM:
+            result.exit_status = 0  # they do not catch it
         result.stderr = program.stderr
         backend.stop()
         if shim:

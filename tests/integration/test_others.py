@@ -47,8 +47,13 @@ def test_cgi_of_lighttpd(script):
     assert verdict.right > verdict.clients / 2, verdict.summary()
 
 
+def test_cgi_of_apache_prefork():
+    verdict = check(others.run(others.BY_NAME["apache-mod-cgi"], requests=CGI_REQUESTS), CGI_REQUESTS)
+    assert verdict.right == verdict.clients, verdict.summary()
+
+
 @pytest.mark.parametrize("stamp", ["auto", "insert"])
-def test_cgi_of_apache(stamp):
+def test_cgi_of_apache_threads(stamp):
     """mod_cgid's programs are started by a process that has seen no request: their environment must say it."""
     result = others.run(others.BY_NAME["apache-cgi-shell"], requests=CGI_REQUESTS, incoming="mixed", INTERSPAN_STAMP=stamp)
     verdict = check(result, CGI_REQUESTS)
