@@ -9,8 +9,8 @@ import truth
 from test_exactness import check_served
 
 REQUESTS = programs.REQUESTS // 5
-# Each request starts three programs or more.
-CGI_REQUESTS = programs.REQUESTS // 30
+# Each request starts three programs or more. Every other one has a traceparent where "mixed" is asked for.
+CGI_REQUESTS = programs.REQUESTS // 60 * 2
 
 
 def check(result, requests):
