@@ -27,16 +27,23 @@ EXPORT int epoll_create1(int flags)
 
 void tell_epoll_changed(int epfd, int op, int fd, const struct epoll_event *event, int result)
 {
-	if (result == 0)
+	if (result == 0 && !engine_epoll_is_plain(epfd, fd))
 		engine_epoll_changed(epfd, op, fd, event);
 }
 
-EXPORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
+WATCHED int watched_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 {
 	int result = REAL(epoll_ctl)(epfd, op, fd, event);
 
 	tell_epoll_changed(epfd, op, fd, event, result);
 	return result;
+}
+
+EXPORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
+{
+	if (engine_epoll_is_plain(epfd, fd) && real.epoll_ctl != NULL)
+		return real.epoll_ctl(epfd, op, fd, event);
+	return watched_epoll_ctl(epfd, op, fd, event);
 }
 
 int timespec_ms(const struct timespec *timeout)

@@ -96,7 +96,7 @@ static void gather_evidence(const struct http1_head *head, struct request_eviden
 	ret->has_traceparent = propagation_traceparent(head, &ret->named);
 }
 
-struct exchange *client_request(struct conn *c, const struct http1_head *head, uint64_t now_ns, enum head_edit *ret_edit)
+struct exchange *client_request(struct conn *c, const struct http1_head *head, enum head_edit *ret_edit)
 {
 	struct thread *t = thread_self();
 	struct exchange *e = exchange_begin(EXCHANGE_CLIENT), *server;
@@ -118,7 +118,6 @@ struct exchange *client_request(struct conn *c, const struct http1_head *head, u
 	c->used = true;
 	server = exchange_of(d.exchange);
 	forwarder_observe(server, head);
-	e->start_ns = now_ns;
 	e->method = (uint8_t)http_method_of(head->method);
 	exchange_identify(e, context_is_valid(&d.parent) ? &d.parent : NULL);
 	attach(e, server, d.evidence, opened_for_it, server ? HANDLE_NONE : rules_presumed_of(t, head, waiter));
@@ -129,6 +128,7 @@ struct exchange *client_request(struct conn *c, const struct http1_head *head, u
 		e->context.flags &= (uint8_t)~TRACE_FLAG_SAMPLED;
 	e->counted = !excluded;
 	e->recorded = !excluded && (e->context.flags & TRACE_FLAG_SAMPLED);
+	e->start_ns = d.now_ns ? d.now_ns : exchange_now(e);
 	stats_count(excluded ? STAT_EXCLUDED : STAT_STARTED);
 	describe(e, c, head, &d);
 	adopt_detached(t, c, e, &d);
@@ -187,5 +187,5 @@ void client_response_done(struct conn *c, uint64_t body_bytes)
 	if (c->pending == exchange_handle(e).slot)
 		c->pending = 0;
 	exchange_outstanding(e->waiter, -1);
-	exchange_end(e, clock_monotonic_ns(), NULL);
+	exchange_end(e, e->recorded ? clock_monotonic_ns() : 0, NULL);
 }

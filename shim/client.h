@@ -9,7 +9,7 @@
  * A request head is about to go out (or, unseen before, has gone): decide whose it is. ret_edit says what is to be done
  * with it. Returns its exchange, or NULL (c was given up).
  */
-struct exchange *client_request(struct conn *c, const struct http1_head *head, uint64_t now_ns, enum head_edit *ret_edit);
+struct exchange *client_request(struct conn *c, const struct http1_head *head, enum head_edit *ret_edit);
 void client_request_done(struct conn *c, uint64_t body_bytes);
 /* Bytes of a response arrived: this is what the thread works on now. */
 void client_stimulated(struct conn *c);

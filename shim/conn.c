@@ -18,21 +18,11 @@
 #define SPINS 5000 /* some microseconds: far longer than anybody holds one, far shorter than a time slice */
 #define SWEEP_INTERVAL_NS 1000000000u
 
-static struct pool conns;
+struct pool conns;
 
 int conn_start(void)
 {
 	return pool_start(&conns, sizeof(struct conn), CONNS);
-}
-
-struct conn *conn_at(uint32_t slot)
-{
-	return pool_at(&conns, slot);
-}
-
-uint32_t conn_slot(const struct conn *c)
-{
-	return pool_slot(c);
 }
 
 uint32_t conn_new(void)
@@ -71,10 +61,7 @@ bool conn_yield(void)
 static bool spin_for(struct conn *c)
 {
 	for (int i = 0; i < SPINS; i++) {
-		uint32_t free = 0;
-
-		if (atomic_compare_exchange_weak_explicit(&c->busy, &free, 1, memory_order_acquire,
-							  memory_order_relaxed))
+		if (conn_try(c))
 			return true;
 		pause_briefly();
 	}
@@ -91,27 +78,13 @@ static bool lock(struct conn *c)
 	return locked;
 }
 
-void conn_leave(struct conn *c)
+bool conn_contend(struct conn *c)
 {
-	atomic_store_explicit(&c->busy, 0, memory_order_release);
-}
-
-struct conn *conn_enter_as(int fd, fd_word word)
-{
-	struct conn *c = conn_at(fdtable_object(word));
-
-	if (!lock(c)) {
-		stats_count(STAT_CONTENDED);
-		atomic_store(&c->missed, true);
-		return NULL;
-	}
-	if (fdtable_word(fd) != word) {
-		conn_leave(c);
-		return NULL;
-	}
-	if (atomic_load_explicit(&c->missed, memory_order_relaxed))
-		conn_give_up(c);
-	return c;
+	if (lock(c))
+		return true;
+	stats_count(STAT_CONTENDED);
+	atomic_store(&c->missed, true);
+	return false;
 }
 
 struct conn *conn_enter_any(int fd, fd_word *ret_word)
@@ -141,19 +114,6 @@ struct conn *conn_enter(int fd, fd_word *ret_word)
 		return NULL;
 	}
 	return c;
-}
-
-bool conn_reenter(struct conn *c, int fd, fd_word word)
-{
-	if (!lock(c)) {
-		stats_count(STAT_CONTENDED);
-		atomic_store(&c->missed, true);
-		return false;
-	}
-	if (fdtable_word(fd) == word)
-		return true;
-	conn_leave(c);
-	return false;
 }
 
 EXCHANGE_GLIMPSE struct exchange *conn_enter_exchange(struct handle h)
@@ -190,13 +150,8 @@ static void publish_request(struct conn *c)
 	uint64_t word = CONN_NO_REQUEST;
 
 	if (c->oldest)
-		word = c->oldest == c->newest ? packed(exchange_handle(exchange_at(c->oldest))) : CONN_SEVERAL_REQUESTS;
+		word = c->oldest == c->newest ? packed(exchange_handle(c->oldest)) : CONN_SEVERAL_REQUESTS;
 	atomic_store_explicit(&c->request, word, memory_order_release);
-}
-
-struct handle conn_handle(const struct conn *c)
-{
-	return (struct handle){conn_slot(c), pool_generation(&conns, conn_slot(c))};
 }
 
 EXCHANGE_GLIMPSE enum conn_request conn_request(struct handle connection, struct handle *ret_open,
@@ -229,39 +184,27 @@ bool conn_has_pipelined(struct handle connection)
 
 void conn_push(struct conn *c, struct exchange *e)
 {
-	uint32_t slot = exchange_handle(e).slot;
-
 	e->connection = conn_slot(c);
-	e->next = 0;
+	e->next = NULL;
 	if (c->oldest)
 		atomic_store_explicit(&c->pipelined, true, memory_order_relaxed);
 	if (c->newest)
-		exchange_at(c->newest)->next = slot;
+		c->newest->next = e;
 	else
-		c->oldest = slot;
-	c->newest = slot;
+		c->oldest = e;
+	c->newest = e;
 	publish_request(c);
-}
-
-struct exchange *conn_oldest(const struct conn *c)
-{
-	return c->oldest ? exchange_at(c->oldest) : NULL;
-}
-
-struct exchange *conn_newest(const struct conn *c)
-{
-	return c->newest ? exchange_at(c->newest) : NULL;
 }
 
 void conn_pop(struct conn *c)
 {
-	const struct exchange *e = exchange_at(c->oldest);
+	const struct exchange *e = c->oldest;
 
 	if (c->role == CONN_SERVER)
 		c->last = e->context;
 	c->oldest = e->next;
 	if (!c->oldest)
-		c->newest = 0;
+		c->newest = NULL;
 	publish_request(c);
 }
 

@@ -45,7 +45,7 @@ struct conn {
 	uint8_t http_major;      /* 0: as the heads say */
 	const char *error;       /* why, as error.type */
 	struct http1_stream in, out;
-	uint32_t oldest, newest; /* slots of its open exchanges, in order of their requests; 0: none */
+	struct exchange *oldest, *newest; /* its open exchanges, in order of their requests; NULL: none */
 	struct handle finished;  /* server: the exchange that ended last */
 	_Atomic uint64_t request; /* server, for conn_request(): generation and slot of the only open exchange, or one of these: */
 #define CONN_NO_REQUEST 0
@@ -96,9 +96,20 @@ struct conn {
 };
 
 int conn_start(void);
-struct conn *conn_at(uint32_t slot);
+extern struct pool conns;
+static inline struct conn *conn_at(uint32_t slot)
+{
+	return pool_at(&conns, slot);
+}
+static inline uint32_t conn_slot(const struct conn *c)
+{
+	return pool_slot(c);
+}
 /* A name for it that outlives it. */
-struct handle conn_handle(const struct conn *c);
+static inline struct handle conn_handle(const struct conn *c)
+{
+	return (struct handle){conn_slot(c), pool_generation(&conns, conn_slot(c))};
+}
 
 /*
  * Which request is open on a server connection? Not entered, any thread. ret_open: it, for OPEN; ret_last: the context of the one that
@@ -108,18 +119,19 @@ enum conn_request { CONN_REQUEST_GONE, CONN_REQUEST_NEVER, CONN_REQUEST_OPEN, CO
 enum conn_request conn_request(struct handle connection, struct handle *ret_open, struct context *ret_last);
 /* Has this connection brought a request while another was open? False for one that is gone. Not entered, any thread. */
 bool conn_has_pipelined(struct handle connection);
-uint32_t conn_slot(const struct conn *c);
-
 /*
  * The connection behind fd, entered; NULL when there is none, it is opaque, or it is busy for too long (then it is
  * opaque from now on). ret_word is for conn_reenter().
  */
 struct conn *conn_enter(int fd, fd_word *ret_word);
 /* The same for a descriptor that was just looked up, opaque ones included. */
-struct conn *conn_enter_as(int fd, fd_word word);
+static inline struct conn *conn_enter_as(int fd, fd_word word);
 /* Enter it again after a real call. False: it was closed meanwhile. */
-bool conn_reenter(struct conn *c, int fd, fd_word word);
-void conn_leave(struct conn *c);
+static inline bool conn_reenter(struct conn *c, int fd, fd_word word);
+static inline void conn_leave(struct conn *c)
+{
+	atomic_store_explicit(&c->busy, 0, memory_order_release);
+}
 /*
  * Let another thread run, which the scheduler has put to sleep while it was busy with a connection. Not entered. False: a sandbox
  * may not allow it.
@@ -154,10 +166,16 @@ void conn_forget_exchanges(struct conn *c);
 
 /* Its exchanges, oldest first. Entered. */
 void conn_push(struct conn *c, struct exchange *e);
-struct exchange *conn_oldest(const struct conn *c);
+static inline struct exchange *conn_oldest(const struct conn *c)
+{
+	return c->oldest;
+}
 void conn_pop(struct conn *c); /* takes the oldest off the list; the caller ends it */
 /* The oldest whose request is not complete yet: the one that arriving body bytes belong to. */
-struct exchange *conn_newest(const struct conn *c);
+static inline struct exchange *conn_newest(const struct conn *c)
+{
+	return c->newest;
+}
 
 /* The opener's call is no longer outstanding through this connection. Entered. */
 void conn_release_opener(struct conn *c);
@@ -179,3 +197,36 @@ void conn_release_shared(void);
 void conn_share_all(void);
 /* In a forked child: connections that other threads were busy with at that moment are given up. */
 void conn_after_fork(void);
+
+/* ---- inline: what every read and write does ---- */
+
+/* Somebody else is busy with it: wait a little. False: in vain, and it is opaque at the next look. */
+bool conn_contend(struct conn *c);
+
+static inline bool conn_try(struct conn *c)
+{
+	uint32_t free = 0;
+
+	return atomic_compare_exchange_strong_explicit(&c->busy, &free, 1, memory_order_acquire, memory_order_relaxed);
+}
+
+static inline bool conn_reenter(struct conn *c, int fd, fd_word word)
+{
+	if (__builtin_expect(!conn_try(c), 0) && !conn_contend(c))
+		return false;
+	if (__builtin_expect(fdtable_word_again(fd) == word, 1))
+		return true;
+	conn_leave(c);
+	return false;
+}
+
+static inline struct conn *conn_enter_as(int fd, fd_word word)
+{
+	struct conn *c = conn_at(fdtable_object(word));
+
+	if (!conn_reenter(c, fd, word))
+		return NULL;
+	if (__builtin_expect(atomic_load_explicit(&c->missed, memory_order_relaxed), 0))
+		conn_give_up(c);
+	return c;
+}

@@ -24,7 +24,11 @@ static inline bool handle_is_none(struct handle h)
 
 static inline bool handle_equal(struct handle a, struct handle b)
 {
-	return a.slot == b.slot && a.gen == b.gen;
+	uint64_t x, y;
+
+	__builtin_memcpy(&x, &a, sizeof(x));
+	__builtin_memcpy(&y, &b, sizeof(y));
+	return x == y;
 }
 
 #define TRACE_FLAG_SAMPLED 0x01

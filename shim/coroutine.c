@@ -45,7 +45,7 @@ struct region {
 };
 
 static struct region *regions;
-static _Atomic uint32_t regions_made;
+_Atomic uint32_t coroutine_regions;
 /* Pages of stacks, hashed: page number << 16 | region. */
 static _Atomic uint64_t *map;
 static struct class classes[CLASSES] LARGE_TABLE;
@@ -192,7 +192,7 @@ static uint32_t find(uintptr_t sp, bool *ret_near)
 
 static uint32_t new_region(uintptr_t low, uintptr_t high, struct class *class)
 {
-	uint32_t id = 1 + atomic_fetch_add(&regions_made, 1) % REGIONS;
+	uint32_t id = 1 + atomic_fetch_add(&coroutine_regions, 1) % REGIONS;
 	struct region *r = &regions[id];
 
 	atomic_store(&r->high, 0); /* nobody's while it changes */
@@ -215,16 +215,11 @@ static bool is_made(uint32_t id)
 	return regions[id].class != &classes[0];
 }
 
-coroutine_id coroutine_here(const struct thread *t)
+coroutine_id coroutine_seek(const struct thread *t, uintptr_t sp)
 {
-	uintptr_t sp = stack_pointer();
 	bool own = thread_stack_covers(t, sp), near;
-	uint32_t found;
+	uint32_t found = find(sp, &near);
 
-	/* One may have been made on memory of the thread's own stack. */
-	if (own && atomic_load_explicit(&regions_made, memory_order_relaxed) == 0)
-		return COROUTINE_NONE;
-	found = find(sp, &near);
 	if (own)
 		return found && is_made(found) ? found : COROUTINE_NONE;
 	if (near)
@@ -329,14 +324,11 @@ static void centre(uint32_t id)
 	note_pages(id);
 }
 
-void coroutine_asked(const struct thread *t, struct exchange *e)
+void coroutine_reads(coroutine_id id, struct exchange *e)
 {
-	coroutine_id id = coroutine_here(t);
 	const struct exchange *before;
 	struct region *r;
 
-	if (id == COROUTINE_NONE)
-		return;
 	if (id == COROUTINE_OTHER)
 		id = new_region(stack_pointer() - NEAR, stack_pointer() + NEAR, &classes[0]);
 	r = &regions[id];
@@ -352,9 +344,8 @@ void coroutine_asked(const struct thread *t, struct exchange *e)
 	atomic_store_explicit(&r->serving, packed(exchange_handle(e)), memory_order_relaxed);
 }
 
-void coroutine_answers(const struct thread *t, const struct exchange *e)
+void coroutine_writes(coroutine_id here, const struct exchange *e)
 {
-	coroutine_id here = coroutine_here(t);
 	struct handle own = is_known(here) ? served(&regions[here]) : HANDLE_NONE;
 
 	if (e->coroutine && e->coroutine == here)
@@ -365,10 +356,9 @@ void coroutine_answers(const struct thread *t, const struct exchange *e)
 		revoke(&regions[here].class->revoked);
 }
 
-void coroutine_answered(struct handle over, const struct exchange *e, struct handle next)
+void coroutine_done(struct handle over, const struct exchange *e, struct handle next)
 {
 	uint64_t expected = packed(over);
 
-	if (e->coroutine)
-		(void)atomic_compare_exchange_strong(&regions[e->coroutine].serving, &expected, packed(next));
+	(void)atomic_compare_exchange_strong(&regions[e->coroutine].serving, &expected, packed(next));
 }

@@ -6,7 +6,6 @@
 
 #include "shim/blocks.h"
 #include "shim/client.h"
-#include "shim/clock.h"
 #include "shim/iov.h"
 #include "shim/propagation.h"
 #include "shim/protocols/proxy_preface.h"
@@ -17,22 +16,22 @@
 
 /* ---- planning ---- */
 
-static void add_piece(struct plan *p, const uint8_t *bytes, size_t len, uint32_t told, bool ours, uint8_t edit)
+static inline void add_piece(struct plan *p, const uint8_t *bytes, size_t len, uint32_t told, bool ours, uint8_t edit)
 {
 	/* What does not fit stays out, and all behind it: the send gets shorter, as sends may. */
-	if ((len > 0 || told > 0) && p->n < EDITED_PIECES_MAX)
-		p->piece[p->n++] = (struct piece){bytes, len, told, ours, edit};
+	if ((len == 0 && told == 0) || p->n >= EDITED_PIECES_MAX)
+		return;
+	p->piece[p->n++] = (struct piece){bytes, len, told, ours, edit};
+	p->total += len;
+	p->told += told;
+	if (edit)
+		p->edits |= (uint8_t)(1u << (edit - 1));
 }
 
-/* The program's bytes [from, to) as pieces. */
-static void add_program_bytes(struct plan *p, const struct sending *s, size_t from, size_t to)
+static __attribute__((noinline)) void add_scattered_bytes(struct plan *p, const struct sending *s, size_t from, size_t to)
 {
 	size_t start = 0;
 
-	if (p->flat) {
-		add_piece(p, p->flat + from, to - from, (uint32_t)(to - from), false, 0);
-		return;
-	}
 	for (int i = 0; i < s->iovcnt && start < to; i++) {
 		size_t end = start + s->iov[i].iov_len;
 		size_t a = from > start ? from : start, b = to < end ? to : end;
@@ -41,6 +40,17 @@ static void add_program_bytes(struct plan *p, const struct sending *s, size_t fr
 			add_piece(p, (const uint8_t *)s->iov[i].iov_base + (a - start), b - a, (uint32_t)(b - a), false, 0);
 		start = end;
 	}
+}
+
+/* The program's bytes [from, to) as pieces. */
+static inline void add_program_bytes(struct plan *p, const struct sending *s, size_t from, size_t to)
+{
+	const uint8_t *bytes = p->flat ? p->flat : s->iovcnt == 1 ? s->iov[0].iov_base : NULL;
+
+	if (bytes)
+		add_piece(p, bytes + from, to - from, (uint32_t)(to - from), false, 0);
+	else
+		add_scattered_bytes(p, s, from, to);
 }
 
 static bool in_head(const struct conn *c)
@@ -146,7 +156,7 @@ void edited_plan(struct conn *c, const struct sending *s, struct plan *p)
 	if (!c->begun) {
 		enum head_edit edit;
 
-		e = client_request(c, &p->head, clock_monotonic_ns(), &edit);
+		e = client_request(c, &p->head, &edit);
 		if (!e)
 			return;
 		c->edit_this = (uint8_t)edit;
@@ -157,6 +167,16 @@ void edited_plan(struct conn *c, const struct sending *s, struct plan *p)
 	e = c->pending ? exchange_at(c->pending) : NULL;
 	if (e && c->edit_this != HEAD_AS_IT_IS && can_edit(s, p) && conn_is_socket(c, s->fd))
 		plan_edits(c, s, skip, &p->head, before, e, p);
+}
+
+static void leave_out_last(struct plan *p)
+{
+	const struct piece *last = &p->piece[--p->n];
+
+	p->total -= last->len;
+	p->told -= last->told;
+	if (last->edit)
+		p->edits &= (uint8_t)~(1u << (last->edit - 1));
 }
 
 void edited_plan_owed(struct conn *c, const struct sending *s, struct plan *p)
@@ -173,10 +193,11 @@ void edited_plan_owed(struct conn *c, const struct sending *s, struct plan *p)
 	if (p->n == 0 && !(s->flags & MSG_ZEROCOPY))
 		add_program_bytes(p, s, 0, iov_total(s->iov, s->iovcnt));
 	if (p->n == EDITED_PIECES_MAX)
-		p->n--;
+		leave_out_last(p);
 	for (unsigned i = p->n; i > 0; i--)
 		all[i] = all[i - 1];
 	all[0] = (struct piece){p->owed + p->owed_sent, (size_t)(p->owed_len - p->owed_sent), 0, true, 0};
+	p->total += all[0].len;
 	p->n++;
 }
 
@@ -189,35 +210,31 @@ void edited_drop(struct plan *p)
 
 /* ---- transmitting ---- */
 
-static size_t total_of(const struct plan *p)
+static __attribute__((noinline)) ssize_t transmit_pieces(const struct sending *s, const struct plan *p)
 {
-	size_t total = 0;
+	struct iovec iov[EDITED_PIECES_MAX];
 
 	for (unsigned i = 0; i < p->n; i++)
-		total += p->piece[i].len;
-	return total;
+		iov[i] = (struct iovec){(void *)(uintptr_t)p->piece[i].p, p->piece[i].len};
+	return s->edited(s, iov, (int)p->n);
 }
 
 ssize_t edited_transmit(const struct sending *s, const struct plan *p)
 {
-	struct iovec iov[EDITED_PIECES_MAX];
 	struct sending copied = *s;
-	uint8_t *joined = p->block ? p->block + EDIT_TEXT_MAX : NULL;
+	struct iovec iov;
+	uint8_t *at;
 
 	copied.flags &= ~MSG_ZEROCOPY; /* the kernel would read our memory after the call */
-	if (joined && total_of(p) <= COPY_MAX) {
-		size_t at = 0;
-
-		for (unsigned i = 0; i < p->n; i++) {
-			memcpy(joined + at, p->piece[i].p, p->piece[i].len);
-			at += p->piece[i].len;
-		}
-		iov[0] = (struct iovec){joined, at};
-		return copied.edited(&copied, iov, 1);
+	if (!p->block || p->total > COPY_MAX)
+		return transmit_pieces(&copied, p);
+	iov = (struct iovec){p->block + EDIT_TEXT_MAX, p->total};
+	at = iov.iov_base;
+	for (unsigned i = 0; i < p->n; i++) {
+		memcpy(at, p->piece[i].p, p->piece[i].len);
+		at += p->piece[i].len;
 	}
-	for (unsigned i = 0; i < p->n; i++)
-		iov[i] = (struct iovec){(void *)(uintptr_t)p->piece[i].p, p->piece[i].len};
-	return copied.edited(&copied, iov, (int)p->n);
+	return copied.edited(&copied, &iov, 1);
 }
 
 /* ---- accounting ---- */
@@ -251,8 +268,8 @@ static void owe(struct conn *c, struct plan *p, const struct piece *piece, size_
 	c->edits_done |= (uint8_t)(1u << (piece->edit - 1));
 }
 
-/* n bytes of the pieces are out: how many of the program's own is that? c: see edited_outcome(). */
-static size_t account(struct conn *c, struct plan *p, size_t n)
+/* So many bytes of the pieces are out, not all: how many of the program's own is that? c: see edited_outcome(). */
+static __attribute__((noinline)) size_t account_part(struct conn *c, struct plan *p, size_t n)
 {
 	size_t told = 0;
 
@@ -279,6 +296,15 @@ static size_t account(struct conn *c, struct plan *p, size_t n)
 	return told;
 }
 
+static inline size_t account(struct conn *c, struct plan *p, size_t n)
+{
+	if (n < p->total)
+		return account_part(c, p, n);
+	if (c)
+		c->edits_done |= p->edits;
+	return p->told;
+}
+
 static bool is_non_blocking(const struct sending *s)
 {
 	return (s->flags & MSG_DONTWAIT) || (sys_fcntl(s->fd, F_GETFL, 0) & O_NONBLOCK) != 0;
@@ -286,7 +312,7 @@ static bool is_non_blocking(const struct sending *s)
 
 ssize_t edited_outcome(struct conn *c, const struct sending *s, struct plan *p, ssize_t n, bool *ret_again)
 {
-	bool whole = n >= 0 && (size_t)n == total_of(p);
+	bool whole = n >= 0 && (size_t)n == p->total;
 
 	*ret_again = false;
 	if (n <= 0) {

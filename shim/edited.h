@@ -13,11 +13,11 @@
  * is told about its own bytes only; bytes of ours that a short write cut off are owed, and go before anything else.
  *
  * In this order, for one real send: edited_plan(), edited_plan_owed(), both entered; edited_transmit(), not entered;
- * edited_outcome(); edited_drop(). A plan starts with n, block, gathered, flat, head_end and owed zero; n still 0 after
+ * edited_outcome(); edited_drop(). A plan starts with all zero but the pieces and the head; n still 0 after
  * planning: send as it is.
  */
 
-#define EDITED_PIECES_MAX 40      /* of an edited send; one with more is sent as it is */
+#define EDITED_PIECES_MAX 33 /* the program's 16 vectors, cut by 8 edits, these, and what is owed */
 
 /* An edited send: the pieces that go out, in order, and how each counts towards what the program is told. */
 struct piece {
@@ -31,6 +31,8 @@ struct piece {
 struct plan {
 	struct piece piece[EDITED_PIECES_MAX];
 	unsigned n;
+	size_t total, told; /* of the pieces: bytes, and program bytes that they stand for */
+	uint8_t edits;      /* bit per edit that is among them */
 	uint8_t *block;    /* text of the edits, and room to join small sends */
 	uint32_t block_cap;
 	uint8_t *gathered; /* the head, where it is not contiguous in the program's memory */

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "shim/text.h"
+
 static const uint8_t mapped_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
 static void from_ipv6(struct endpoint *ret, const struct sockaddr_in6 *in6)
@@ -53,14 +55,64 @@ void endpoint_from(struct endpoint *ret, const struct sockaddr *addr, socklen_t 
 	}
 }
 
+/* By ourselves: the C library's inet_ntop() goes through its printf(), which takes 2 KiB of somebody's stack. */
+static void add_ipv4(struct text *t, const uint8_t *addr)
+{
+	for (int i = 0; i < 4; i++) {
+		if (i > 0)
+			text_add(t, ".", 1);
+		text_add_unsigned(t, addr[i]);
+	}
+}
+
+static unsigned group(const uint8_t *addr, int i)
+{
+	return (unsigned)addr[2 * i] << 8 | addr[2 * i + 1];
+}
+
+/* The first of the longest runs of zero groups, two at least (RFC 5952 section 4.2). Its length; 0: there is none. */
+static int longest_zeros(const uint8_t *addr, int *ret_first)
+{
+	int longest = 1;
+
+	for (int i = 0, run = 0; i < 8; i++) {
+		run = group(addr, i) == 0 ? run + 1 : 0;
+		if (run > longest) {
+			longest = run;
+			*ret_first = i - run + 1;
+		}
+	}
+	return longest > 1 ? longest : 0;
+}
+
+static void add_ipv6(struct text *t, const uint8_t *addr)
+{
+	int first = -1, zeros = longest_zeros(addr, &first);
+
+	for (int i = 0; i < 8; i++) {
+		if (i == first) {
+			text_add(t, "::", 2);
+			i += zeros - 1;
+			continue;
+		}
+		if (i > 0 && i != first + zeros)
+			text_add(t, ":", 1);
+		text_add_number(t, group(addr, i), 16, 1);
+	}
+}
+
 size_t endpoint_text(const struct endpoint *e, char out[ENDPOINT_TEXT])
 {
+	struct text t = {out, ENDPOINT_TEXT, 0};
+
 	out[0] = '\0';
 	if (e->family == 1)
-		memcpy(out, e->path, sizeof(e->path));
-	else if (e->family != 0)
-		(void)inet_ntop(e->family == 4 ? AF_INET : AF_INET6, e->addr, out, ENDPOINT_TEXT);
-	return strlen(out);
+		text_add_string(&t, e->path);
+	else if (e->family == 4)
+		add_ipv4(&t, e->addr);
+	else if (e->family == 6)
+		add_ipv6(&t, e->addr);
+	return t.len;
 }
 
 bool endpoint_parse(struct endpoint *ret, const char *text, size_t len)

@@ -88,6 +88,26 @@ void engine_waiting_at_most(int timeout_ms);
 /* epoll_wait and kin. begin returns the maxevents to pass on (1 when the loop is isolated); 0: do not wait, there is nothing. */
 int engine_wait_begin(int epfd, int maxevents);
 void engine_wait_end(int epfd, const struct epoll_event *events, int n);
+/*
+ * Most calls of epoll_ctl are about a connection, and there is nothing to learn from them: true, asked before the call. Not so in loops that
+ * something else has woken once (LOOP_WAKERS in loop.h).
+ */
+#define ENGINE_LOOPS 4096
+extern _Atomic uint8_t engine_wakers[ENGINE_LOOPS + 1] __attribute__((visibility("hidden"))); /* by loop; 1: it has some */
+
+static inline bool engine_has_wakers(uint32_t loop)
+{
+	return atomic_load_explicit(&engine_wakers[loop], memory_order_relaxed) != 0;
+}
+
+static inline bool engine_epoll_is_plain(int epfd, int fd)
+{
+	fd_word word = fdtable_word(epfd);
+
+	return fdtable_kind_of(word) == FD_EPOLL && fdtable_kind(fd) == FD_CONNECTION &&
+	       !engine_has_wakers(fdtable_object(word));
+}
+
 /* epoll_ctl succeeded. event may be NULL for EPOLL_CTL_DEL. */
 void engine_epoll_changed(int epfd, int op, int fd, const struct epoll_event *event);
 void engine_poll_begin(const struct pollfd *fds, nfds_t n);

@@ -8,7 +8,6 @@
 #include "shim/ids.h"
 #include "shim/loop.h"
 #include "shim/ownership.h"
-#include "shim/pool.h"
 #include "shim/process.h"
 #include "shim/sampler.h"
 #include "shim/stats.h"
@@ -26,28 +25,6 @@ static _Atomic uint32_t requests; /* begun in this process and those it was fork
 int exchange_start(void)
 {
 	return pool_start(&exchanges, sizeof(struct exchange), EXCHANGES);
-}
-
-struct exchange *exchange_at(uint32_t slot)
-{
-	return pool_at(&exchanges, slot);
-}
-
-uint32_t exchange_high_water(void)
-{
-	return atomic_load_explicit(&exchanges.used, memory_order_acquire);
-}
-
-uint32_t exchange_open_generation(uint32_t slot)
-{
-	if (slot > exchange_high_water())
-		return 0;
-	return atomic_load_explicit(&exchange_at(slot)->open_generation, memory_order_acquire);
-}
-
-struct exchange *exchange_of(struct handle h)
-{
-	return exchange_is_open(h) ? exchange_at(h.slot) : NULL;
 }
 
 EXCHANGE_GLIMPSE bool exchange_context(struct handle h, struct context *ret)
@@ -76,19 +53,51 @@ struct exchange *exchange_named(struct handle from_id, const struct context *nam
 		       : NULL;
 }
 
+static __attribute__((noinline, cold)) struct exchange *none_left(void)
+{
+	stats_count(STAT_STARTED);
+	stats_count(STAT_DROPPED_NO_SLOT);
+	return NULL;
+}
+
+/* The slot that this thread kept from its last one, or one of all. */
+static inline uint32_t take_slot(void)
+{
+	struct thread *t = thread_self();
+	uint32_t slot = t->spare_exchange;
+
+	t->spare_exchange = 0;
+	return slot ? slot : pool_take(&exchanges);
+}
+
+static inline void give_slot(uint32_t slot)
+{
+	struct thread *t = thread_self();
+
+	if (t->spare_exchange) {
+		pool_give(&exchanges, slot);
+		return;
+	}
+	pool_renew(&exchanges, slot);
+	t->spare_exchange = slot;
+}
+
+void exchange_thread_ends(struct thread *t)
+{
+	if (t->spare_exchange)
+		pool_give(&exchanges, t->spare_exchange);
+	t->spare_exchange = 0;
+}
+
 struct exchange *exchange_begin(enum exchange_role role)
 {
-	uint32_t slot = pool_take(&exchanges);
+	uint32_t slot = take_slot(), gen;
+	struct exchange *e;
 
-	if (!slot) {
-		stats_count(STAT_STARTED);
-		stats_count(STAT_DROPPED_NO_SLOT);
-		return NULL;
-	}
-
-	struct exchange *e = exchange_at(slot);
-	uint32_t gen = pool_generation(&exchanges, slot);
-
+	if (!slot)
+		return none_left();
+	e = exchange_at(slot);
+	gen = pool_generation(&exchanges, slot);
 	/* Everything but the text buffers behind it, which their lengths make void. */
 	memset((char *)e + sizeof(e->open_generation), 0,
 	       offsetof(struct exchange, baggage) - sizeof(e->open_generation));
@@ -104,16 +113,16 @@ struct exchange *exchange_begin(enum exchange_role role)
 
 void exchange_identify(struct exchange *e, const struct context *parent)
 {
+	uint8_t flags = TRACE_FLAG_RANDOM;
+
 	if (parent) {
 		memcpy(e->context.trace_id, parent->trace_id, 16);
-		e->context.flags = parent->flags & TRACE_FLAG_RANDOM;
+		flags = parent->flags & TRACE_FLAG_RANDOM;
 	} else {
 		ids_new_trace(e->context.trace_id);
-		e->context.flags = TRACE_FLAG_RANDOM;
 	}
 	ids_new_span(e->context.span_id, exchange_handle(e));
-	if (sampler_wants(parent, e->context.trace_id))
-		e->context.flags |= TRACE_FLAG_SAMPLED;
+	e->context.flags = (uint8_t)(flags | (sampler_wants(parent, e->context.trace_id) ? TRACE_FLAG_SAMPLED : 0));
 }
 
 /* ---- counts ---- */
@@ -230,7 +239,18 @@ static void call_is_over(const struct exchange *client)
 		atomic_fetch_sub_explicit(&server->calls, 1, memory_order_relaxed);
 }
 
-static void leave_counts(struct exchange *e)
+/* Out of the counts of what it had under way, or whose it was. */
+static __attribute__((noinline)) void leave_rare_counts(const struct exchange *e, uint32_t under_way)
+{
+	if (under_way & ~EXCHANGE_HANDED)
+		count_waiting(e, under_way & EXCHANGE_HANDED, -1);
+	if (under_way & EXCHANGE_HANDED)
+		atomic_fetch_sub_explicit(&handed_servers, 1, memory_order_relaxed);
+	if (atomic_load_explicit(&e->queued, memory_order_relaxed))
+		atomic_fetch_sub_explicit(&queued_servers, 1, memory_order_relaxed);
+}
+
+static inline __attribute__((always_inline)) void leave_counts(const struct exchange *e)
 {
 	uint32_t under_way = atomic_load_explicit(&e->under_way, memory_order_relaxed);
 
@@ -238,22 +258,18 @@ static void leave_counts(struct exchange *e)
 		call_is_over(e);
 		return;
 	}
-	if (under_way & ~EXCHANGE_HANDED)
-		count_waiting(e, under_way & EXCHANGE_HANDED, -1);
-	if (under_way & EXCHANGE_HANDED)
-		atomic_fetch_sub_explicit(&handed_servers, 1, memory_order_relaxed);
+	if (__builtin_expect(under_way != 0 || atomic_load_explicit(&e->queued, memory_order_relaxed), 0))
+		leave_rare_counts(e, under_way);
 	if (e->loop)
 		atomic_fetch_sub_explicit(&loop_at(e->loop)->open, 1, memory_order_relaxed);
-	if (atomic_load_explicit(&e->queued, memory_order_relaxed))
-		atomic_fetch_sub_explicit(&queued_servers, 1, memory_order_relaxed);
 	atomic_fetch_sub_explicit(&open_servers, 1, memory_order_relaxed);
 }
 
-static void release(struct exchange *e)
+static inline __attribute__((always_inline)) void release(struct exchange *e)
 {
 	leave_counts(e);
 	atomic_store_explicit(&e->open_generation, 0, memory_order_release);
-	pool_give(&exchanges, exchange_handle(e).slot);
+	give_slot(exchange_handle(e).slot);
 }
 
 void exchange_discard(struct exchange *e)
@@ -263,7 +279,7 @@ void exchange_discard(struct exchange *e)
 
 /* ---- the end ---- */
 
-static void write_record(struct exchange *e, uint64_t end_ns, const char *error)
+static __attribute__((noinline)) void write_record(struct exchange *e, uint64_t end_ns, const char *error)
 {
 	struct record_builder *b = &e->record;
 

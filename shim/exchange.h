@@ -5,7 +5,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "shim/clock.h"
 #include "shim/context.h"
+#include "shim/pool.h"
 #include "shim/record.h"
 
 /*
@@ -21,6 +23,8 @@
 #define EXCHANGE_BAGGAGE_BYTES 1024
 #define EXCHANGE_TRACESTATE_BYTES 512
 #define EXCHANGE_FIELDS 12 /* hashes of end-to-end fields kept, to see whether this process is a forwarder */
+
+struct thread;
 
 enum exchange_role { EXCHANGE_SERVER, EXCHANGE_CLIENT };
 
@@ -45,7 +49,7 @@ struct exchange {
 	struct context incoming;  /* server: the parent that the peer named; all zero: none */
 	struct handle parent;     /* client: the server exchange it was made for, or none */
 	struct handle waiter;     /* client: the one that counts it as outstanding: the parent, or whom it is presumed to be for */
-	uint32_t next;            /* slot of the next (younger) exchange on the connection */
+	struct exchange *next;    /* the next (younger) one on the connection */
 	uint32_t connection;      /* slot */
 	uint32_t loop;            /* server: slot of the loop that read it; 0: none */
 	_Atomic bool asked;       /* server: a thread has said that it begins to serve it (ruby.c) */
@@ -80,11 +84,52 @@ enum exchange_method { METHOD_OTHER, METHOD_HEAD, METHOD_CONNECT };
 int exchange_start(void);
 
 extern struct pool exchanges;
-uint32_t exchange_open_generation(uint32_t slot);
+
+static inline struct exchange *exchange_at(uint32_t slot)
+{
+	return pool_at(&exchanges, slot);
+}
+
+/* Slots 1 to this have ever been used: for the bounded scans of rules.c. */
+static inline uint32_t exchange_high_water(void)
+{
+	return atomic_load_explicit(&exchanges.used, memory_order_acquire);
+}
+
+/* The open exchange in a slot, whatever number that is; NULL: none. */
+static inline struct exchange *exchange_open_at(uint32_t slot, uint32_t *ret_open)
+{
+	if (slot - 1 >= exchange_high_water()) /* 0, too */
+		return NULL;
+	*ret_open = atomic_load_explicit(&exchange_at(slot)->open_generation, memory_order_acquire);
+	return *ret_open ? exchange_at(slot) : NULL;
+}
+
+static inline uint32_t exchange_open_generation(uint32_t slot)
+{
+	uint32_t open;
+
+	return exchange_open_at(slot, &open) ? open : 0;
+}
+
+/* The exchange of a handle if it is still open, else NULL. The answer may be outdated at once. */
+static inline struct exchange *exchange_of(struct handle h)
+{
+	uint32_t open;
+	struct exchange *e = exchange_open_at(h.slot, &open);
+
+	return e && open == h.gen + 1 ? e : NULL;
+}
 
 static inline bool exchange_is_open(struct handle h)
 {
-	return !handle_is_none(h) && exchange_open_generation(h.slot) == h.gen + 1;
+	return exchange_of(h) != NULL;
+}
+
+/* The time, for an exchange whose sampling is decided: of one that is not recorded nobody is told, and the last tick's will do. */
+static inline uint64_t exchange_now(const struct exchange *e)
+{
+	return e->recorded ? clock_monotonic_ns() : clock_coarse_ns();
 }
 
 /* A fresh exchange with zeroed bookkeeping, open; NULL when there are too many (counted). */
@@ -95,11 +140,8 @@ static inline struct handle exchange_handle(const struct exchange *e)
 {
 	return e->context.exchange;
 }
-/* The exchange of a handle if it is still open, else NULL. The answer may be outdated at once. */
-struct exchange *exchange_of(struct handle h);
 /* The open exchange that a span id of ours names, or NULL: generation, id and trace must match. */
 struct exchange *exchange_named(struct handle from_id, const struct context *named);
-struct exchange *exchange_at(uint32_t slot);
 /*
  * A copy of the context of a handle's exchange, whole: another thread may end it, and begin another one in its place, while it is
  * read. False: it is not open.
@@ -107,13 +149,13 @@ struct exchange *exchange_at(uint32_t slot);
 bool exchange_context(struct handle h, struct context *ret);
 /* On functions that look at exchanges of other threads, and do not mind what they see in one that is just ending. */
 #define EXCHANGE_GLIMPSE __attribute__((no_sanitize("thread")))
-/* Slots 1 to this have ever been used: for the bounded scans of rules.c. */
-uint32_t exchange_high_water(void);
 
 /*
- * End it: close the counts, write the record with end_ns, free the slot. error: the value of error.type, or NULL.
+ * End it: close the counts, write the record with end_ns (of one that is recorded), free the slot. error: the value of error.type, or NULL.
  */
 void exchange_end(struct exchange *e, uint64_t end_ns, const char *error);
+/* This thread ends: its spare slot is everybody's. */
+void exchange_thread_ends(struct thread *t);
 /* Forget it without a trace: another process owns it, or it never began. */
 void exchange_discard(struct exchange *e);
 

@@ -7,6 +7,7 @@
 #include "shim/reserve.h"
 
 _Atomic(fd_word) *_Atomic *fdtable_root;
+_Atomic uint32_t fdtable_leaves;
 static _Atomic bool sealed;
 
 #define KIND_MASK 0xffu
@@ -17,7 +18,10 @@ int fdtable_start(void)
 {
 	if (!fdtable_root)
 		fdtable_root = reserve(FDTABLE_ROOT * sizeof(*fdtable_root));
-	return fdtable_root ? 0 : -ENOMEM;
+	if (!fdtable_root)
+		return -ENOMEM;
+	atomic_store_explicit(&fdtable_leaves, FDTABLE_ROOT, memory_order_release);
+	return 0;
 }
 
 /* The leaf of fd; made when absent and make is set. Two threads may race to make it: the loser's stays unused. */

@@ -31,16 +31,29 @@ typedef uint64_t fd_word;
 #define FDTABLE_LEAF (1u << FDTABLE_LEAF_BITS)
 #define FDTABLE_ROOT (1u << (31 - FDTABLE_LEAF_BITS))
 
-/* NULL until fdtable_start(). */
+/* Leaves that the root has room for; 0 until fdtable_start(). */
+extern _Atomic uint32_t fdtable_leaves __attribute__((visibility("hidden")));
 extern _Atomic(fd_word) *_Atomic *fdtable_root __attribute__((visibility("hidden")));
 
 static inline fd_word fdtable_word(int fd)
 {
-	if (__builtin_expect(fd < 0 || !fdtable_root, 0))
+	uint32_t i = (unsigned)fd >> FDTABLE_LEAF_BITS;
+
+	/* Negative ones are far beyond. */
+	if (__builtin_expect(i >= atomic_load_explicit(&fdtable_leaves, memory_order_acquire), 0))
 		return 0;
+	_Atomic(fd_word) *leaf = atomic_load_explicit(&fdtable_root[i], memory_order_acquire);
+
+	return leaf ? atomic_load_explicit(&leaf[(unsigned)fd % FDTABLE_LEAF], memory_order_acquire) : 0;
+}
+
+/* The same, of a number whose word has been other than 0 before: leaves stay. */
+static inline fd_word fdtable_word_again(int fd)
+{
 	_Atomic(fd_word) *leaf = atomic_load_explicit(&fdtable_root[(unsigned)fd >> FDTABLE_LEAF_BITS],
 						      memory_order_acquire);
-	return leaf ? atomic_load_explicit(&leaf[(unsigned)fd % FDTABLE_LEAF], memory_order_acquire) : 0;
+
+	return atomic_load_explicit(&leaf[(unsigned)fd % FDTABLE_LEAF], memory_order_acquire);
 }
 
 static inline enum fd_kind fdtable_kind_of(fd_word word)

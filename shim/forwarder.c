@@ -15,6 +15,7 @@
 
 static enum { STAMP_OFF, STAMP_REWRITE, STAMP_INSERT, STAMP_AUTO } mode = STAMP_AUTO; /* written by forwarder_start() only */
 static _Atomic unsigned hits, misses, inserted, returned, silence;
+_Atomic bool forwarder_rests;
 
 void forwarder_start(void)
 {
@@ -40,14 +41,17 @@ static bool is_decided(void)
  */
 static bool is_watching(void)
 {
-	unsigned silent = atomic_load_explicit(&silence, memory_order_relaxed);
-
 	if (forwarder_is_one())
 		return !forwarder_returns_stamps();
-	if (is_decided() || silent >= SILENCE_MAX)
-		return false;
-	atomic_store_explicit(&silence, silent + 1, memory_order_relaxed);
-	return true;
+	return !is_decided() && atomic_load(&silence) < SILENCE_MAX;
+}
+
+/* Another thread may send a head just now, which ends the rest: who comes second sees what the first has done. */
+static void rest(void)
+{
+	atomic_store(&forwarder_rests, true);
+	if (is_watching())
+		atomic_store(&forwarder_rests, false);
 }
 
 static bool starts_with(struct slice name, const char *prefix, size_t len)
@@ -95,10 +99,14 @@ static uint8_t hash_fields(const struct http1_head *head, uint32_t *ret, uint8_t
 	return n;
 }
 
-void forwarder_note(struct exchange *server, const struct http1_head *head)
+void forwarder_look(struct exchange *server, const struct http1_head *head)
 {
-	if (!is_watching() && !config.content_rule)
+	if (!is_watching() && !config.content_rule) {
+		rest();
 		return;
+	}
+	if (!forwarder_is_one())
+		atomic_fetch_add_explicit(&silence, 1, memory_order_relaxed);
 	server->noted = true;
 	server->n_fields = hash_fields(head, server->fields, EXCHANGE_FIELDS);
 	if (config.content_rule)
@@ -200,7 +208,8 @@ void forwarder_observe(const struct exchange *server, const struct http1_head *h
 		note_unasked(forwarder_content_hash(head));
 	if (is_decided() || exchange_open_count() == 0)
 		return;
-	atomic_store_explicit(&silence, 0, memory_order_relaxed);
+	atomic_store(&silence, 0);
+	atomic_store(&forwarder_rests, false);
 	n = hash_fields(head, out, OUTGOING_MAX);
 	if ((server && reappears(server, out, n)) || any_reappears(out, n, &noted))
 		atomic_fetch_add_explicit(&hits, 1, memory_order_relaxed);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "shim/exchange.h"
@@ -15,7 +16,15 @@
 /* Read INTERSPAN_STAMP from config. */
 void forwarder_start(void);
 /* Remember the end-to-end fields of a request head, while the question is open. */
-void forwarder_note(struct exchange *server, const struct http1_head *head);
+void forwarder_look(struct exchange *server, const struct http1_head *head);
+extern _Atomic bool forwarder_rests; /* it is not open, until a head is sent */
+
+static inline void forwarder_note(struct exchange *server, const struct http1_head *head)
+{
+	if (!atomic_load_explicit(&forwarder_rests, memory_order_relaxed))
+		forwarder_look(server, head);
+}
+
 /* A request head goes out: do all fields noted for `server` (NULL: for any open exchange) reappear in it? */
 void forwarder_observe(const struct exchange *server, const struct http1_head *head);
 /* May a stamp be inserted (INTERSPAN_STAMP, and what we have learnt)? May one be rewritten? */

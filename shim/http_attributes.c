@@ -10,13 +10,6 @@
 
 #define TEXT(s) slice(s, sizeof(s) - 1)
 
-enum exchange_method http_method_of(struct slice method)
-{
-	if (slice_equal(method, TEXT("HEAD")))
-		return METHOD_HEAD;
-	return slice_equal(method, TEXT("CONNECT")) ? METHOD_CONNECT : METHOD_OTHER;
-}
-
 /* ---- URLs ---- */
 
 static void add_redacted_query(struct exchange *e, struct slice query)
@@ -54,20 +47,32 @@ static void append_url(struct http_text *t, const struct http_target *target, st
 	}
 }
 
+static inline uint8_t *put(uint8_t *at, struct slice s)
+{
+	memcpy(at, s.p, s.len);
+	return at + s.len;
+}
+
 /* Where nothing has to be replaced or cut, its length is known before, and it is written where it belongs. */
 static bool add_plain_url(struct exchange *e, const struct http_target *target, struct slice authority,
 			  struct slice scheme)
 {
-	struct http_text t = {NULL, 0, 3 + authority.len + target->path.len};
+	size_t len;
+	uint8_t *at;
 
-	t.cap += target->scheme.p ? target->scheme.len : scheme.len;
-	if (target->query.p || t.cap > span_limits.whole || e->n_attributes >= span_limits.attributes)
+	if (target->scheme.p)
+		scheme = target->scheme;
+	len = scheme.len + 3 + authority.len + target->path.len;
+	if (target->query.p || len > span_limits.whole || e->n_attributes >= span_limits.attributes)
 		return false;
-	t.p = record_room(&e->record, ITEM_STRING, ATTR_URL_FULL, t.cap);
-	if (t.p) {
-		e->n_attributes++;
-		append_url(&t, target, authority, scheme);
-	}
+	at = record_room(&e->record, ITEM_STRING, ATTR_URL_FULL, len);
+	if (!at)
+		return true;
+	e->n_attributes++;
+	at = put(at, scheme);
+	memcpy(at, "://", 3);
+	at = put(at + 3, authority);
+	(void)put(at, target->path);
 	return true;
 }
 
@@ -365,18 +370,10 @@ void http_describe_client(struct exchange *e, struct conn *c, const struct http1
 
 /* ---- the response ---- */
 
-void http_describe_response(struct exchange *e, const struct http1_head *head)
+static __attribute__((noinline)) void describe_failure(struct exchange *e, const struct http1_head *head)
 {
-	unsigned failing = e->role == EXCHANGE_SERVER ? 500 : 400;
 	char code[3];
 
-	e->status = head->status;
-	if (!e->recorded)
-		return;
-	span_int(e, ATTR_HTTP_RESPONSE_STATUS_CODE, head->status);
-	add_captured(e, head, false);
-	if (head->status < failing)
-		return;
 	code[0] = (char)('0' + head->status / 100 % 10);
 	code[1] = (char)('0' + head->status / 10 % 10);
 	code[2] = (char)('0' + head->status % 10);
@@ -384,6 +381,19 @@ void http_describe_response(struct exchange *e, const struct http1_head *head)
 	e->error_status = true;
 	error_stack_take(e);
 	span_string(e, ATTR_ERROR_TYPE, slice(code, 3));
+}
+
+void http_describe_response(struct exchange *e, const struct http1_head *head)
+{
+	unsigned failing = e->role == EXCHANGE_SERVER ? 500 : 400;
+
+	e->status = head->status;
+	if (!e->recorded)
+		return;
+	span_int(e, ATTR_HTTP_RESPONSE_STATUS_CODE, head->status);
+	add_captured(e, head, false);
+	if (head->status >= failing)
+		describe_failure(e, head);
 }
 
 void http_describe_sizes(struct exchange *e)

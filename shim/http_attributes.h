@@ -19,4 +19,9 @@ void http_describe_peer(struct exchange *e, struct conn *c);
 /* Sizes, once both messages are over. */
 void http_describe_sizes(struct exchange *e);
 
-enum exchange_method http_method_of(struct slice method);
+static inline enum exchange_method http_method_of(struct slice method)
+{
+	if (method.len == 4 && memcmp(method.p, "HEAD", 4) == 0)
+		return METHOD_HEAD;
+	return method.len == 7 && memcmp(method.p, "CONNECT", 7) == 0 ? METHOD_CONNECT : METHOD_OTHER;
+}

@@ -22,11 +22,11 @@ void http_split_host(struct slice authority, struct slice *ret_host, uint16_t *r
 		*ret_host = slice(ret_host->p + 1, ret_host->len - 2);
 }
 
-static void split_path(struct slice s, struct http_target *ret)
+static inline void split_path(struct slice s, struct http_target *ret)
 {
 	const uint8_t *mark = memchr(s.p, '#', s.len);
 
-	if (mark)
+	if (__builtin_expect(mark != NULL, 0))
 		s = slice_before(s, mark);
 	mark = memchr(s.p, '?', s.len);
 	ret->path = mark ? slice_before(s, mark) : s;
@@ -34,7 +34,7 @@ static void split_path(struct slice s, struct http_target *ret)
 }
 
 /* absolute-form or asterisk-form */
-static void split_odd_target(struct slice s, struct http_target *ret)
+static __attribute__((noinline)) void split_odd_target(struct slice s, struct http_target *ret)
 {
 	const uint8_t *colon = memchr(s.p, ':', s.len < 16 ? s.len : 16);
 	size_t end = 0;
@@ -61,11 +61,15 @@ static void split_odd_target(struct slice s, struct http_target *ret)
 
 void http_split_target(struct slice s, struct http_target *ret)
 {
-	*ret = (struct http_target){.path = TEXT("/")};
-	if (s.len > 0 && s.p[0] != '/')
-		split_odd_target(s, ret);
-	else
+	ret->scheme = ret->authority = SLICE_NONE;
+	if (__builtin_expect(s.len > 0 && s.p[0] == '/', 1)) {
 		split_path(s, ret);
+		return;
+	}
+	ret->path = TEXT("/");
+	ret->query = SLICE_NONE;
+	if (s.len > 0)
+		split_odd_target(s, ret);
 }
 
 /* ---- redaction ---- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A span id is 24 bits of slot, 16 bits of generation and 24 bits of check, run through a four-round Feistel network
- * keyed per process. A foreign id passes the check once in 16 million; whoever finds one then compares the whole id
+ * A span id is 24 bits of slot, 16 bits of generation and 24 bits of check, run through a permutation keyed per process:
+ * multiplications by secret odd numbers, whose inverses undo them, and shifts between them. A foreign id passes the check once in 16 million; whoever finds one then compares the whole id
  * with the exchange's own, so that chance can cost a parent but never make a wrong one.
  */
 #include "shim/ids.h"
@@ -14,14 +14,14 @@
 #include "shim/process.h"
 #include "shim/thread.h"
 
-#define ROUNDS 4
 #define SLOT_BITS 24
 #define GENERATION_BITS 16
 #define CHECK_BITS 24
 
 struct key {
-	uint32_t round[ROUNDS];
+	uint64_t mask, factor[3];
 	uint32_t check;
+	uint64_t inverse[3]; /* of the factors */
 };
 
 /* Written by ids_start() and ids_after_fork(), single-threaded both. */
@@ -69,9 +69,23 @@ static void fill_random(void *bytes, size_t len)
 	}
 }
 
+/* Of an odd number, modulo 2^64: each step doubles the bits that are right, and of an odd number three are its own. */
+static uint64_t inverse_of(uint64_t factor)
+{
+	uint64_t inverse = factor;
+
+	for (int bits = 3; bits < 64; bits *= 2)
+		inverse *= 2 - factor * inverse;
+	return inverse;
+}
+
 void ids_start(void)
 {
 	fill_random(&key, sizeof(key));
+	for (int i = 0; i < 3; i++) {
+		key.factor[i] |= 1;
+		key.inverse[i] = inverse_of(key.factor[i]);
+	}
 	epoch++;
 }
 
@@ -108,57 +122,44 @@ static uint64_t next_random(uint64_t state[2])
 	return result;
 }
 
-uint64_t ids_random(void)
+static inline uint64_t *generator(struct thread *t)
 {
-	struct thread *t = thread_self();
-
 	if (__builtin_expect(t->random_epoch != epoch, 0)) {
 		fill_random(t->random, sizeof(t->random));
 		t->random[0] |= 1; /* never all zero */
 		t->random_epoch = epoch;
 	}
-	return next_random(t->random);
+	return t->random;
+}
+
+uint64_t ids_random(void)
+{
+	return next_random(generator(thread_self()));
 }
 
 void ids_new_trace(uint8_t trace_id[16])
 {
-	uint64_t w[2] = {ids_random(), ids_random()};
+	uint64_t *state = generator(thread_self());
+	uint64_t w[2] = {next_random(state), next_random(state)};
 
 	w[1] |= w[1] == 0;
 	memcpy(trace_id, w, 16);
 }
 
-static uint32_t mix(uint32_t x, uint32_t k)
+static uint64_t encrypt(uint64_t x, const struct key *k)
 {
-	x = (x ^ k) * 0x9e3779b1u;
-	x ^= x >> 15;
-	return x * 0x85ebca77u;
+	x = (x ^ k->mask) * k->factor[0];
+	x = (x ^ x >> 32) * k->factor[1];
+	x = (x ^ x >> 29) * k->factor[2];
+	return x ^ x >> 32;
 }
 
-static uint64_t encrypt(uint64_t plain, const struct key *k)
+static uint64_t decrypt(uint64_t x, const struct key *k)
 {
-	uint32_t left = (uint32_t)(plain >> 32), right = (uint32_t)plain;
-
-	for (int i = 0; i < ROUNDS; i++) {
-		uint32_t swapped = right;
-
-		right = left ^ mix(right, k->round[i]);
-		left = swapped;
-	}
-	return (uint64_t)left << 32 | right;
-}
-
-static uint64_t decrypt(uint64_t cipher, const struct key *k)
-{
-	uint32_t left = (uint32_t)(cipher >> 32), right = (uint32_t)cipher;
-
-	for (int i = ROUNDS - 1; i >= 0; i--) {
-		uint32_t swapped = left;
-
-		left = right ^ mix(left, k->round[i]);
-		right = swapped;
-	}
-	return (uint64_t)left << 32 | right;
+	x = (x ^ x >> 32) * k->inverse[2];
+	x = (x ^ x >> 29 ^ x >> 58) * k->inverse[1];
+	x = (x ^ x >> 32) * k->inverse[0];
+	return x ^ k->mask;
 }
 
 void ids_new_span(uint8_t span_id[8], struct handle handle)

@@ -142,12 +142,10 @@ bool job_queue_current(struct thread *t, struct handle *ret)
 	return true;
 }
 
-void job_queue_answers(struct thread *t, const struct exchange *e)
+void job_queue_answers_from(struct thread *t, const struct exchange *e)
 {
 	struct queue *q = &queues[t->job_queue];
 
-	if (t->job_queue == 0)
-		return;
 	if (handle_equal(t->job, exchange_handle(e)))
 		atomic_fetch_add_explicit(&q->answered, 1, memory_order_relaxed);
 	else
@@ -156,10 +154,9 @@ void job_queue_answers(struct thread *t, const struct exchange *e)
 }
 
 /* It was given a connection to read from, or is more than a consumer. */
-void job_queue_asked(struct thread *t)
+void job_queue_asked_from(struct thread *t)
 {
-	if (t->job_queue)
-		revoke(&queues[t->job_queue]);
+	revoke(&queues[t->job_queue]);
 	drop_job(t);
 }
 

@@ -6,8 +6,8 @@
 
 #include "shim/context.h"
 #include "shim/exchange.h"
+#include "shim/thread.h"
 
-struct thread;
 
 /*
  * Queues of jobs between threads: a mutex, and a condition or a semaphore on which consumers wait (rule 3, by
@@ -39,5 +39,17 @@ void job_queue_unlocking(struct thread *t, uintptr_t mutex);
 bool job_queue_current(struct thread *t, struct handle *ret);
 
 /* What tells whether the labels are right: e's answer begins here; its request was read here. */
-void job_queue_answers(struct thread *t, const struct exchange *e);
-void job_queue_asked(struct thread *t);
+void job_queue_answers_from(struct thread *t, const struct exchange *e);
+void job_queue_asked_from(struct thread *t);
+
+static inline void job_queue_answers(struct thread *t, const struct exchange *e)
+{
+	if (t->job_queue != 0)
+		job_queue_answers_from(t, e);
+}
+
+static inline void job_queue_asked(struct thread *t)
+{
+	if (t->job_queue != 0)
+		job_queue_asked_from(t);
+}

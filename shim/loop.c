@@ -7,6 +7,7 @@
 #include "shim/config.h"
 #include "shim/engine.h"
 #include "shim/exchange.h"
+#include "shim/large_table.h"
 #include "shim/pool.h"
 #include "shim/process.h"
 #include "shim/rules.h"
@@ -14,7 +15,6 @@
 #include "shim/thread.h"
 #include "shim/watch.h"
 
-#define LOOPS 4096
 #define FIRST_WAITS 1024    /* a new loop is isolated until it has shown that it starts no calls, or is stamped */
 #define WITHHELD_WAITS 32   /* turns that a loop gets for its queued work before it is shown more */
 #define TICK_NS 10000000   /* how late the coarse clock may be */
@@ -23,13 +23,14 @@
 #define ISOLATED_WAITS 4096 /* refreshed whenever a parent is decided by elimination, or cannot be */
 
 static struct pool loops;
+_Atomic uint8_t engine_wakers[ENGINE_LOOPS + 1] LARGE_TABLE;
 static struct loop no_loop;
 static bool is_allowed; /* written by loop_start() only */
 
 int loop_start(void)
 {
 	is_allowed = config_is(config.isolation, "auto");
-	return pool_start(&loops, sizeof(struct loop), LOOPS);
+	return pool_start(&loops, sizeof(struct loop), ENGINE_LOOPS);
 }
 
 struct loop *loop_at(uint32_t slot)
@@ -42,6 +43,7 @@ uint32_t loop_new(void)
 	uint32_t slot = pool_take(&loops);
 
 	if (slot) {
+		atomic_store(&engine_wakers[slot], 0);
 		*loop_at(slot) = (struct loop){.isolate = is_allowed ? FIRST_WAITS : 0,
 					       .timer_from_ns = UINT64_MAX, .timer_until_ns = UINT64_MAX};
 		for (unsigned i = 0; i < LOOP_WAKERS; i++)
@@ -106,18 +108,22 @@ void loop_after_fork(void)
 }
 
 /* The wait that begins is to end when the timer has fallen due, so it has by then, whatever clock the program reads. */
-static void tell_timer(uint32_t slot, const struct thread *t)
+static __attribute__((noinline)) void set_timer_of_wait(uint32_t slot, const struct thread *t)
 {
 	uint64_t now, early = t->timer_due_ns > TIMER_EARLY_NS ? TIMER_EARLY_NS : 0;
 
-	if (!slot || t->wait_timeout_ms == 0 || !process_has_threads())
-		return;
 	now = loop_is_isolated(slot) ? clock_monotonic_ns() : clock_coarse_ns() + TICK_NS;
 	if (t->wait_timeout_ms < 0)
 		set_timer(loop_at(slot), UINT64_MAX, UINT64_MAX);
 	else
 		set_timer(loop_at(slot), t->timer_due_ns - early,
 			  now + (uint64_t)t->wait_timeout_ms * 1000000 + ROUNDING_NS);
+}
+
+static inline void tell_timer(uint32_t slot, const struct thread *t)
+{
+	if (slot && t->wait_timeout_ms != 0 && process_has_threads())
+		set_timer_of_wait(slot, t);
 }
 
 void loop_revoke(uint32_t slot, enum evidence rule)
@@ -134,12 +140,14 @@ bool loop_trusts(uint32_t slot, enum evidence rule)
 /* ---- waiting: called by hooks ---- */
 
 /* This thread waits for several things: whatever it has read and not answered, it does not serve synchronously. */
-static void leaving_window(struct thread *t)
+static inline void leaving_window(struct thread *t)
 {
 	watch_waits(t);
 	t->has_inherited = false;
 	channel_forget(t);
-	if (!handle_is_none(t->sync) && exchange_is_open(t->sync))
+	if (__builtin_expect(handle_is_none(t->sync), 1))
+		return;
+	if (exchange_is_open(t->sync))
 		thread_class_revoke(thread_class_of(t));
 	t->sync = HANDLE_NONE;
 }
@@ -188,26 +196,34 @@ static bool should_withhold(struct loop *loop, struct thread *t)
 	return false;
 }
 
-int engine_wait_begin(int epfd, int maxevents)
+/* What is passed on of a wait that is to be cut to one event. */
+static __attribute__((noinline)) int isolated_wait(struct loop *loop, struct thread *t, int32_t isolate)
 {
-	if (!guard_is_on() || guard_depth != 0)
-		return maxevents;
-
-	struct thread *t = thread_self();
-	uint32_t slot = loop_of(epfd);
-	struct loop *loop = loop_at(slot);
-	int32_t isolate = atomic_load_explicit(&loop->isolate, memory_order_relaxed);
-
-	leaving_window(t);
-	tell_timer(slot, t);
-	if (isolate <= 0 || maxevents < 1 || t->adapted) {
-		t->withheld = 0;
-		return maxevents;
-	}
 	atomic_store_explicit(&loop->isolate, isolate - 1, memory_order_relaxed);
 	stats_count(STAT_ISOLATED_WAITS);
 	t->withheld = should_withhold(loop, t) ? (uint16_t)(t->withheld + 1) : 0;
 	return t->withheld ? 0 : 1;
+}
+
+int engine_wait_begin(int epfd, int maxevents)
+{
+	struct thread *t;
+	struct loop *loop;
+	uint32_t slot;
+	int32_t isolate;
+
+	if (!guard_is_on() || guard_depth != 0)
+		return maxevents;
+	t = thread_self();
+	slot = loop_of(epfd);
+	loop = loop_at(slot);
+	isolate = atomic_load_explicit(&loop->isolate, memory_order_relaxed);
+	leaving_window(t);
+	tell_timer(slot, t);
+	if (isolate > 0 && maxevents >= 1 && !t->adapted)
+		return isolated_wait(loop, t, isolate);
+	t->withheld = 0;
+	return maxevents;
 }
 
 static bool is_waker(struct loop *loop, uint64_t data)
@@ -220,10 +236,8 @@ static bool is_waker(struct loop *loop, uint64_t data)
 }
 
 /* Did one of the events come from a waker? Where there are too many to know, each may have. */
-static bool was_woken(struct loop *loop, const struct epoll_event *events, int n)
+static __attribute__((noinline)) bool was_woken(struct loop *loop, const struct epoll_event *events, int n)
 {
-	if (!atomic_load_explicit(&loop->has_wakers, memory_order_relaxed) || n <= 0)
-		return false;
 	for (int i = 0; i < n; i++)
 		if (is_waker(loop, events[i].data.u64))
 			return true;
@@ -240,7 +254,7 @@ void engine_wait_end(int epfd, const struct epoll_event *events, int n)
 
 	watch_returned(t);
 	thread_window_open(t, loop);
-	if (was_woken(loop_at(loop), events, n))
+	if (n > 0 && engine_has_wakers(loop) && was_woken(loop_at(loop), events, n))
 		thread_stimulated(t, HANDLE_NONE);
 }
 
@@ -256,9 +270,11 @@ static void forget_waker(struct loop *loop, int fd, const struct epoll_event *ev
 	}
 }
 
-static void note_waker(struct loop *loop, int fd, uint64_t data)
+static void note_waker(uint32_t slot, int fd, uint64_t data)
 {
-	atomic_store(&loop->has_wakers, true);
+	struct loop *loop = loop_at(slot);
+
+	atomic_store(&engine_wakers[slot], 1);
 	for (unsigned i = 0; i < LOOP_WAKERS; i++) {
 		struct waker *w = &loop->wakers[i];
 
@@ -279,30 +295,19 @@ static void epoll_changed(int epfd, int fd, const struct epoll_event *event)
 	uint32_t slot = wakes ? loop_of(epfd) : fdtable_object(fdtable_word(epfd));
 
 	accepting_watched(fd, event ? event->events : 0);
-	if (!slot || (!wakes && !atomic_load_explicit(&loop_at(slot)->has_wakers, memory_order_relaxed)))
+	if (!slot || (!wakes && !engine_has_wakers(slot)))
 		return;
 	forget_waker(loop_at(slot), fd, event);
 	if (wakes)
-		note_waker(loop_at(slot), fd, event->data.u64);
+		note_waker(slot, fd, event->data.u64);
 }
 
-static __attribute__((noinline)) void learn_from(int epfd, int op, int fd, const struct epoll_event *event)
+void engine_epoll_changed(int epfd, int op, int fd, const struct epoll_event *event)
 {
 	/* Inherited over exec, or made by a system call of the program's own: now we know what it is. */
 	if (fdtable_kind(epfd) != FD_EPOLL)
 		engine_opened(epfd, FD_EPOLL);
 	OBSERVE(epoll_changed(epfd, fd, op == EPOLL_CTL_DEL ? NULL : event));
-}
-
-void engine_epoll_changed(int epfd, int op, int fd, const struct epoll_event *event)
-{
-	fd_word word = fdtable_word(epfd);
-
-	/* Most calls: there is nothing to learn from them. */
-	if (fdtable_kind_of(word) == FD_EPOLL && fdtable_kind(fd) == FD_CONNECTION &&
-	    !atomic_load_explicit(&loop_at(fdtable_object(word))->has_wakers, memory_order_relaxed))
-		return;
-	learn_from(epfd, op, fd, event);
 }
 
 /* Does a thread that waits for these serve one request, and wait for its own calls only? */

@@ -31,7 +31,7 @@ struct loop {
 	_Atomic bool revoked[EVIDENCE_N]; /* rules that were wrong here once */
 	_Atomic uint32_t restless; /* times that withholding events did not bring it to rest */
 	_Atomic bool closed;
-	_Atomic bool has_wakers, has_more_wakers; /* once; more than there is room for */
+	_Atomic bool has_more_wakers; /* than there is room for; that it has any: engine_wakers */
 	struct waker wakers[LOOP_WAKERS];
 	_Atomic bool many;        /* what it waits for is more than one descriptor */
 	_Atomic bool mixed;       /* it has waited for more than the next bytes of one connection */

@@ -15,12 +15,10 @@ void oracle_expect(struct thread *t, struct handle who, enum evidence rule)
 	}
 }
 
-void oracle_observe_response(struct thread *t, struct handle who)
+void oracle_compare(struct thread *t, struct handle who)
 {
 	struct handle expected = t->expected;
 
-	if (handle_is_none(expected))
-		return;
 	t->expected = HANDLE_NONE;
 	if (t->window.n + t->window.other != 1)
 		return; /* something else was handled as well: nothing can be concluded */

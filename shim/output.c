@@ -26,12 +26,12 @@ enum segment_state { SEGMENT_NONE, SEGMENT_MAKING, SEGMENT_READY, SEGMENT_FAILED
 /* The current segment. It is replaced when the process changes its user; the old one stays mapped, since other threads may
  * be writing to it. */
 static struct segment segments[4];
-static _Atomic unsigned segment_index;
+static struct segment *_Atomic current = segments;
 static _Atomic int segment_state;
 
 struct segment *output_segment(void)
 {
-	return &segments[atomic_load_explicit(&segment_index, memory_order_acquire)];
+	return atomic_load_explicit(&current, memory_order_acquire);
 }
 
 void output_count_here(void)
@@ -67,9 +67,16 @@ bool output_have(void)
 	return output_is_ready() || (!process_is_sandboxed() && make_segment());
 }
 
+static bool exports_here; /* written by output_start() only */
+
+void output_start(void)
+{
+	exports_here = config_is(config.exporter_mode, "thread");
+}
+
 bool output_exports_here(void)
 {
-	return config_is(config.exporter_mode, "thread");
+	return exports_here;
 }
 
 /* The C library's own: registered from a hook, it runs before what was registered earlier. */
@@ -166,13 +173,13 @@ bool output_is_inherited(void)
 
 void output_take_own(void)
 {
-	unsigned next = atomic_load(&segment_index) + 1;
+	struct segment *next = output_segment() + 1;
 
-	if (next == sizeof(segments) / sizeof(segments[0]))
+	if (next == segments + sizeof(segments) / sizeof(segments[0]))
 		return;
 	stats_move(NULL);
 	segment_leave(output_segment());
-	atomic_store(&segment_index, next);
+	atomic_store(&current, next);
 	atomic_store(&segment_state, SEGMENT_NONE);
 	(void)make_segment();
 }

@@ -25,6 +25,8 @@ void output_forget(void);
 /* Count under this process's entry in the segment. */
 void output_count_here(void);
 
+/* Read the settings, before any of these is asked. */
+void output_start(void);
 /* Does a helper thread export, or is that another process's business? */
 bool output_exports_here(void);
 /* A record was written; wake: the consumer has to be told so. Starts one where there is none. */

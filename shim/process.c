@@ -34,10 +34,7 @@ void process_write(struct record *record)
 		stats_count(STAT_DROPPED_NO_SEGMENT);
 		return;
 	}
-	if (segment_append(output_segment(), record, &t->home_shard, &wake) != 0)
-		stats_count(STAT_DROPPED_QUEUE_FULL);
-	else
-		stats_count(STAT_WRITTEN);
+	stats_count(segment_append(output_segment(), record, &t->home_shard, &wake) == 0 ? STAT_WRITTEN : STAT_DROPPED_QUEUE_FULL);
 	if (!process_is_sandboxed())
 		output_written(record->end_ns, wake);
 }
@@ -243,5 +240,6 @@ int process_start(char *const argv[], char *const envp[])
 {
 	arguments = argv;
 	adopt_environment(envp);
+	output_start();
 	return fork_start();
 }

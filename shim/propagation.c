@@ -124,73 +124,75 @@ struct editor {
 	uint32_t used;
 };
 
-static void put(struct editor *ed, const void *bytes, size_t len)
-{
-	memcpy(ed->text + ed->used, bytes, len);
-	ed->used += (uint32_t)len;
-}
-
-/* Replace the value of a field that is there. */
-static void replace(struct editor *ed, enum http1_field field, const uint8_t *value, uint32_t len)
+/* Is there room for a value in place of the one that the head has? Where: NULL, no. */
+static uint8_t *place_to_replace(struct editor *ed, enum http1_field field, uint32_t len)
 {
 	struct slice old = http1_kept(ed->head, field);
 	uint8_t *at = ed->text + ed->used;
 
 	if (ed->head->n_kept[field] != 1 || ed->n >= EDITS_MAX - 1 || ed->used + len > EDIT_TEXT_MAX)
-		return;
-	put(ed, value, len);
+		return NULL;
 	ed->edits[ed->n++] =
 		(struct edit){(uint32_t)(old.p - ed->head->whole.p), (uint32_t)old.len, at, len};
+	ed->used += len;
+	return at;
 }
 
-struct line {
-	const char *name;
-	enum http1_field field;
-	const uint8_t *value;
-	uint32_t len;
-	bool replaces; /* an existing field is rewritten; otherwise it is left alone */
-};
-
-static void add_line(struct editor *ed, const struct line *line)
+/* The same in a line of its own, name and end of line written. */
+static uint8_t *place_in_line(struct editor *ed, struct slice name, uint32_t len)
 {
-	size_t name = strlen(line->name);
+	uint8_t *at = ed->text + ed->used;
 
-	if (ed->used + name + line->len + 4 > EDIT_TEXT_MAX)
-		return;
-	put(ed, line->name, name);
-	put(ed, ": ", 2);
-	put(ed, line->value, line->len);
-	put(ed, "\r\n", 2);
+	if (ed->used + name.len + len + 4 > EDIT_TEXT_MAX)
+		return NULL;
+	memcpy(at, name.p, name.len);
+	at += name.len;
+	memcpy(at, ": ", 2);
+	memcpy(at + 2 + len, "\r\n", 2);
+	ed->used += (uint32_t)name.len + len + 4;
+	return at + 2;
 }
 
-static unsigned lines_for(const struct exchange *e, uint8_t (*v)[64], struct line *lines)
+#define NAME(s) slice(s, sizeof(s) - 1)
+
+static void add_line(struct editor *ed, struct slice name, enum http1_field field, const char *value, uint32_t len)
 {
-	const struct context *c = &e->context;
+	uint8_t *at = http1_kept(ed->head, field).p ? NULL : place_in_line(ed, name, len);
+
+	if (at)
+		memcpy(at, value, len);
+}
+
+/* B3's fields, which few use: each is rewritten where it is, or gets a line. */
+static __attribute__((noinline)) void put_b3(struct editor *ed, const struct context *c, bool in_lines)
+{
 	bool sampled = c->flags & TRACE_FLAG_SAMPLED;
-	unsigned n = 0;
+	char trace[32], span[16];
+	uint8_t whole[B3_LEN];
+	const struct {
+		bool wanted;
+		enum http1_field field;
+		struct slice name, value;
+	} fields[] = {
+		{propagation_has(PROPAGATE_B3), HTTP1_B3, NAME("b3"), slice(whole, B3_LEN)},
+		{propagation_has(PROPAGATE_B3MULTI), HTTP1_X_B3_TRACEID, NAME("x-b3-traceid"), slice(trace, 32)},
+		{propagation_has(PROPAGATE_B3MULTI), HTTP1_X_B3_SPANID, NAME("x-b3-spanid"), slice(span, 16)},
+		{propagation_has(PROPAGATE_B3MULTI), HTTP1_X_B3_SAMPLED, NAME("x-b3-sampled"), slice(sampled ? "1" : "0", 1)},
+	};
 
-	if (propagation_has(PROPAGATE_TRACECONTEXT)) {
-		traceparent_format(v[0], c->trace_id, c->span_id, c->flags);
-		lines[n++] = (struct line){"traceparent", HTTP1_TRACEPARENT, v[0], TRACEPARENT_LEN, true};
-		if (e->tracestate_len)
-			lines[n++] = (struct line){"tracestate", HTTP1_TRACESTATE, (const uint8_t *)e->tracestate,
-						   e->tracestate_len, false};
+	b3_format(whole, c->trace_id, c->span_id, sampled, false);
+	hex_format(trace, c->trace_id, 16);
+	hex_format(span, c->span_id, 8);
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+		uint32_t len = (uint32_t)fields[i].value.len;
+		uint8_t *at;
+
+		if (!fields[i].wanted || (http1_kept(ed->head, fields[i].field).p != NULL) == in_lines)
+			continue;
+		at = in_lines ? place_in_line(ed, fields[i].name, len) : place_to_replace(ed, fields[i].field, len);
+		if (at)
+			memcpy(at, fields[i].value.p, len);
 	}
-	if (propagation_has(PROPAGATE_BAGGAGE) && e->baggage_len)
-		lines[n++] = (struct line){"baggage", HTTP1_BAGGAGE, (const uint8_t *)e->baggage, e->baggage_len, false};
-	if (propagation_has(PROPAGATE_B3)) {
-		b3_format(v[1], c->trace_id, c->span_id, sampled, false);
-		lines[n++] = (struct line){"b3", HTTP1_B3, v[1], B3_LEN, true};
-	}
-	if (propagation_has(PROPAGATE_B3MULTI)) {
-		hex_format((char *)v[2], c->trace_id, 16);
-		hex_format((char *)v[3], c->span_id, 8);
-		v[4][0] = sampled ? '1' : '0';
-		lines[n++] = (struct line){"x-b3-traceid", HTTP1_X_B3_TRACEID, v[2], 32, true};
-		lines[n++] = (struct line){"x-b3-spanid", HTTP1_X_B3_SPANID, v[3], 16, true};
-		lines[n++] = (struct line){"x-b3-sampled", HTTP1_X_B3_SAMPLED, v[4], 1, true};
-	}
-	return n;
 }
 
 /* The whole line of a field, its end included. */
@@ -227,26 +229,51 @@ static void sort_by_position(struct edit *edits, unsigned n)
 	}
 }
 
+/* What the head has already of ours is rewritten where it is. */
+static void rewrite(struct editor *ed, const struct context *c)
+{
+	uint8_t *at = NULL;
+
+	if (propagation_has(PROPAGATE_TRACECONTEXT) && http1_kept(ed->head, HTTP1_TRACEPARENT).p)
+		at = place_to_replace(ed, HTTP1_TRACEPARENT, TRACEPARENT_LEN);
+	if (at)
+		traceparent_format(at, c->trace_id, c->span_id, c->flags);
+	if (propagation_has(PROPAGATE_B3 | PROPAGATE_B3MULTI))
+		put_b3(ed, c, false);
+	if (!propagation_has(PROPAGATE_TRACECONTEXT) && propagation_is_minted(ed->head))
+		take_out(ed, HTTP1_TRACEPARENT);
+}
+
+/* What it has not gets lines. */
+static void insert(struct editor *ed, const struct exchange *e)
+{
+	const struct context *c = &e->context;
+	uint8_t *at = NULL;
+
+	if (propagation_has(PROPAGATE_TRACECONTEXT) && !http1_kept(ed->head, HTTP1_TRACEPARENT).p)
+		at = place_in_line(ed, NAME("traceparent"), TRACEPARENT_LEN);
+	if (at)
+		traceparent_format(at, c->trace_id, c->span_id, c->flags);
+	if (propagation_has(PROPAGATE_TRACECONTEXT) && e->tracestate_len)
+		add_line(ed, NAME("tracestate"), HTTP1_TRACESTATE, e->tracestate, e->tracestate_len);
+	if (propagation_has(PROPAGATE_BAGGAGE) && e->baggage_len)
+		add_line(ed, NAME("baggage"), HTTP1_BAGGAGE, e->baggage, e->baggage_len);
+	if (propagation_has(PROPAGATE_B3 | PROPAGATE_B3MULTI))
+		put_b3(ed, c, true);
+}
+
 unsigned propagation_edits(const struct exchange *e, const struct http1_head *head, struct edit edits[EDITS_MAX],
 			   uint8_t text[EDIT_TEXT_MAX])
 {
 	struct editor ed = {.head = head, .edits = edits, .text = text};
-	uint8_t values[5][64];
-	struct line lines[8];
-	unsigned n_lines = lines_for(e, values, lines);
 	uint32_t begin;
 
-	for (unsigned i = 0; i < n_lines; i++)
-		if (lines[i].replaces && http1_kept(head, lines[i].field).p)
-			replace(&ed, lines[i].field, lines[i].value, lines[i].len);
-	if (!propagation_has(PROPAGATE_TRACECONTEXT) && propagation_is_minted(head))
-		take_out(&ed, HTTP1_TRACEPARENT);
+	rewrite(&ed, &e->context);
 	begin = ed.used;
-	for (unsigned i = 0; i < n_lines; i++)
-		if (!http1_kept(head, lines[i].field).p)
-			add_line(&ed, &lines[i]);
+	insert(&ed, e);
 	if (ed.used > begin)
 		edits[ed.n++] = (struct edit){(uint32_t)head->blank, 0, text + begin, ed.used - begin};
-	sort_by_position(edits, ed.n);
+	if (ed.n > 1)
+		sort_by_position(edits, ed.n);
 	return ed.n;
 }

@@ -9,7 +9,6 @@
 #include "shim/blocks.h"
 #include "shim/channel.h"
 #include "shim/client.h"
-#include "shim/clock.h"
 #include "shim/conn.h"
 #include "shim/engine.h"
 #include "shim/forwarder.h"
@@ -43,7 +42,11 @@ struct reading {
 	size_t insert_at;
 	uint64_t begun_ns;     /* when the last request of this read began; 0: none did */
 	uint8_t insert[STAMP_LEN];
+	struct http1_event ev; /* of the step under way */
 };
+
+/* Steps of one path, which every read goes along: calls between them would cost more than they do. */
+#define STEP static inline __attribute__((always_inline))
 
 /* ---- stamping ---- */
 
@@ -87,30 +90,38 @@ static void plan_insertion(struct reading *r, struct exchange *e, const struct h
 	stats_count(STAT_STAMP_INSERTED);
 }
 
-static void stamp(struct reading *r, struct exchange *e, const struct http1_event *ev)
+/* The head may be edited as far as it is ours to say; it must be worth it, too. */
+static __attribute__((noinline)) void stamp(struct reading *r, struct exchange *e, const struct http1_event *ev)
 {
-	if (!r->may_stamp || !e->counted || ev->head.signs_context || !propagation_has(PROPAGATE_TRACECONTEXT))
-		return;
 	if (ev->head.n_kept[HTTP1_TRACEPARENT] == 1 && context_is_valid(&e->incoming) && forwarder_may_rewrite())
 		rewrite_in_place(r, e, ev);
 	else if (ev->head.n_kept[HTTP1_TRACEPARENT] == 0 && forwarder_may_insert())
 		plan_insertion(r, e, ev);
 }
 
+static inline bool may_stamp(const struct reading *r, const struct exchange *e, const struct http1_head *head)
+{
+	if (!r->may_stamp || !e->counted || head->signs_context || !propagation_has(PROPAGATE_TRACECONTEXT))
+		return false;
+	return head->n_kept[HTTP1_TRACEPARENT] > 0 || forwarder_may_insert();
+}
+
 /* ---- events ---- */
 
-static void on_head(struct reading *r, const struct http1_event *ev)
+STEP void on_head(struct reading *r, struct conn *c)
 {
 	struct exchange *e;
 
-	if (r->c->role == CONN_CLIENT) {
-		client_response(r->c, &ev->head);
+	if (c->role == CONN_CLIENT) {
+		client_response(c, &r->ev.head);
 		return;
 	}
-	r->begun_ns = clock_monotonic_ns();
-	e = server_request(r->c, &ev->head, r->begun_ns);
-	if (e)
-		stamp(r, e, ev);
+	e = server_request(c, &r->ev.head);
+	if (!e)
+		return;
+	r->begun_ns = e->start_ns;
+	if (may_stamp(r, e, &r->ev.head))
+		stamp(r, e, &r->ev);
 }
 
 static void on_body(const struct conn *c)
@@ -121,7 +132,7 @@ static void on_body(const struct conn *c)
 		thread_stimulated(thread_self(), exchange_handle(e));
 }
 
-static void message_is_over(struct conn *c)
+STEP void message_is_over(struct conn *c)
 {
 	if (c->role == CONN_SERVER) {
 		server_request_done(c, c->in.body_bytes);
@@ -133,27 +144,23 @@ static void message_is_over(struct conn *c)
 }
 
 /* Bytes that one step took; 0: none can be taken, for good. */
-static size_t parse_step(struct reading *r)
+STEP size_t parse_step(struct reading *r, struct conn *c)
 {
-	struct conn *c = r->c;
-	struct http1_event ev;
-
 	if (c->role == CONN_CLIENT)
 		stream_announce(c, &c->in);
-	if (stream_step(&c->in, r->piece, &ev) != 0) {
+	if (stream_step(&c->in, r->piece, &r->ev) != 0) {
 		conn_give_up(c);
 		return 0;
 	}
-	if (ev.type == HTTP1_HEAD)
-		on_head(r, &ev);
-	else if (ev.type == HTTP1_BODY)
+	if (r->ev.type == HTTP1_HEAD)
+		on_head(r, c);
+	else if (r->ev.type == HTTP1_BODY)
 		on_body(c);
-	return ev.used;
+	return r->ev.used;
 }
 
-static void parse_piece(struct reading *r)
+STEP void parse_piece(struct reading *r, struct conn *c)
 {
-	struct conn *c = r->c;
 	size_t n;
 
 	for (;;) {
@@ -164,7 +171,7 @@ static void parse_piece(struct reading *r)
 		n = http1_take_body(&c->in, r->piece.len);
 		if (n > 0)
 			on_body(c);
-		else if (n = parse_step(r), n == 0)
+		else if (n = parse_step(r, c), n == 0)
 			return;
 		r->piece = slice(r->piece.p + n, r->piece.len - n);
 		r->base += n;
@@ -173,13 +180,11 @@ static void parse_piece(struct reading *r)
 }
 
 /* A PROXY preface may stand before the first request (HAProxy's proxy-protocol.txt). Whole, or it is not followed. */
-static void skip_preface(struct reading *r)
+static __attribute__((noinline)) void skip_preface(struct reading *r)
 {
 	struct proxy_preface p;
 	long len;
 
-	if (r->c->preface_in || r->c->role != CONN_SERVER)
-		return;
 	r->c->preface_in = true;
 	len = proxy_preface_parse(r->piece, &p);
 	if (len <= 0)
@@ -193,21 +198,32 @@ static void skip_preface(struct reading *r)
 	memcpy(r->c->original.addr, p.source, 16);
 }
 
-static void parse_all(struct reading *r)
+static __attribute__((noinline)) void parse_others(struct reading *r)
 {
-	size_t done = 0;
+	size_t done = r->iov[0].iov_len;
 
-	for (int i = 0; i < r->iovcnt && done < r->n && !r->c->opaque; i++) {
+	for (int i = 1; i < r->iovcnt && done < r->n && !r->c->opaque; i++) {
 		size_t len = r->iov[i].iov_len < r->n - done ? r->iov[i].iov_len : r->n - done;
 
 		r->piece = slice(r->iov[i].iov_base, len);
 		r->base = done;
-		if (len == 0)
-			continue;
-		skip_preface(r);
-		parse_piece(r);
+		if (len > 0)
+			parse_piece(r, r->c);
 		done += len;
 	}
+}
+
+STEP void parse_all(struct reading *r, struct conn *c)
+{
+	bool more = r->iov[0].iov_len < r->n;
+
+	r->piece = slice(r->iov[0].iov_base, more ? r->iov[0].iov_len : r->n);
+	r->base = 0;
+	if (__builtin_expect(!c->preface_in && c->role == CONN_SERVER, 0))
+		skip_preface(r);
+	parse_piece(r, c);
+	if (__builtin_expect(more, 0))
+		parse_others(r);
 }
 
 /* ---- the ends ---- */
@@ -265,48 +281,55 @@ static void peer_closed(struct conn *c)
 
 /* ---- entry ---- */
 
-static ssize_t received(int fd, fd_word word, const struct iovec *iov, int iovcnt, int flags, ssize_t n, int error)
+/* Nothing was read, or the bytes stay, or they were thrown away unseen. */
+static __attribute__((noinline)) void received_nothing(struct conn *c, size_t room, int flags, ssize_t n, int error)
 {
-	struct conn *c = conn_enter_as(fd, word);
-	struct reading r;
-
-	if (!c)
-		return n;
-	if (c->opaque) {
-		conn_leave(c);
-		return n;
-	}
 	if (flags & (MSG_PEEK | MSG_OOB)) {
 		if ((flags & MSG_PEEK) && n > 0 && (size_t)n > c->peeked)
 			c->peeked = (size_t)n;
-		conn_leave(c);
-		return n;
+		return;
 	}
 	stream_settle_ownership(c);
-	if (n < 0)
+	if (n > 0) {
+		conn_give_up(c);
+		if (c->role == CONN_CLIENT)
+			client_stimulated(c);
+	} else if (n < 0) {
 		stream_failed(c, error);
-	else if (n == 0 && iov_total(iov, iovcnt) > 0)
+	} else if (room > 0) {
 		peer_closed(c);
+	}
+	runtime_received(thread_self(), c);
+}
 
+static __attribute__((noinline)) void insert(const struct reading *r)
+{
+	iov_open_gap(r->iov, r->iovcnt, r->insert_at, r->n, STAMP_LEN);
+	iov_copy_in(r->iov, r->iovcnt, r->insert_at, r->insert, STAMP_LEN);
+}
+
+/* c is entered, and left on return. */
+STEP ssize_t received(struct conn *c, int fd, const struct iovec *iov, int iovcnt, ssize_t n)
+{
+	struct reading r;
+
+	stream_settle_ownership(c);
 	r.c = c;
 	r.fd = fd;
 	r.iov = iov;
 	r.iovcnt = iovcnt;
-	r.n = n > 0 ? (size_t)n : 0;
+	r.n = (size_t)n;
 	r.begun_ns = 0;
 	r.inserting = false;
 	r.may_stamp = c->role == CONN_SERVER && c->peeked == 0;
-	c->peeked -= r.n < c->peeked ? r.n : c->peeked;
-	if (n > 0 && !c->opaque) {
-		if (flags & MSG_TRUNC)
-			conn_give_up(c); /* thrown away unseen */
-		if (c->role == CONN_CLIENT)
-			client_stimulated(c);
-		parse_all(&r);
-	}
-	if (r.inserting) {
-		iov_open_gap(iov, iovcnt, r.insert_at, r.n, STAMP_LEN);
-		iov_copy_in(iov, iovcnt, r.insert_at, r.insert, STAMP_LEN);
+	if (__builtin_expect(c->peeked > 0, 0))
+		c->peeked -= r.n < c->peeked ? r.n : c->peeked;
+	if (c->role == CONN_CLIENT && !c->opaque)
+		client_stimulated(c);
+	if (!c->opaque)
+		parse_all(&r, c);
+	if (__builtin_expect(r.inserting, 0)) {
+		insert(&r);
 		n += (ssize_t)STAMP_LEN;
 	}
 	runtime_received(thread_self(), c);
@@ -325,25 +348,38 @@ static void other_received(fd_word word, const struct iovec *iov, int iovcnt, si
 	runtime_received(thread_self(), NULL);
 }
 
+static __attribute__((noinline)) ssize_t received_elsewhere(int fd, ssize_t n)
+{
+	if (n > 0 && guard_is_on() && !guard_is_away()) {
+		stats_count(STAT_REENTERED);
+		conn_missed(fd);
+	}
+	return n;
+}
+
 ssize_t engine_received(int fd, const struct iovec *iov, int iovcnt, int flags, ssize_t n)
 {
 	fd_word word = fdtable_word(fd);
 	enum fd_kind kind = fdtable_kind_of(word);
 	int errno_saved = errno;
+	struct conn *c;
 
 	if (kind == FD_UNKNOWN || (n < 0 && (errno_saved == EAGAIN || errno_saved == EINTR)))
 		return n;
-	if (!guard_enter()) {
-		if (n > 0 && guard_is_on() && !guard_is_away()) {
-			stats_count(STAT_REENTERED);
-			conn_missed(fd);
+	if (!guard_enter())
+		return received_elsewhere(fd, n);
+	if (kind != FD_CONNECTION) {
+		if (n > 0 && !(flags & MSG_PEEK))
+			other_received(word, iov, iovcnt, (size_t)n);
+	} else if ((c = conn_enter_as(fd, word)) != NULL) {
+		if (!c->opaque && n > 0 && !(flags & (MSG_PEEK | MSG_OOB | MSG_TRUNC))) {
+			n = received(c, fd, iov, iovcnt, n);
+		} else {
+			if (!c->opaque)
+				received_nothing(c, iov_total(iov, iovcnt), flags, n, errno_saved);
+			conn_leave(c);
 		}
-		return n;
 	}
-	if (kind == FD_CONNECTION)
-		n = received(fd, word, iov, iovcnt, flags, n, errno_saved);
-	else if (n > 0 && !(flags & MSG_PEEK))
-		other_received(word, iov, iovcnt, (size_t)n);
 	errno = errno_saved;
 	guard_leave();
 	return n;
@@ -363,9 +399,9 @@ static void received_unseen(int fd, ssize_t n)
 	if (http1_skip(&c->in, (uint64_t)n, &ev) != 0) {
 		conn_give_up(c);
 	} else {
-		struct reading r = {.c = c, .fd = fd}; /* no bytes of it are here */
-
-		parse_piece(&r); /* the end of the message, if that was its last byte */
+		if (http1_take_end(&c->in)) /* that was its last byte */
+			message_is_over(c);
+		stream_give_back(&c->in);
 	}
 	conn_leave(c);
 }

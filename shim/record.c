@@ -178,7 +178,10 @@ uint32_t record_finish(struct record_builder *b)
 
 	r->items_len = used - (uint32_t)sizeof(*r);
 	r->size = (used + 7) & ~7u;
-	memset(b->at, 0, r->size - used);
+	if (b->end - b->at >= (ptrdiff_t)sizeof(uint64_t)) /* one store, where there is room for it */
+		__builtin_memset(b->at, 0, sizeof(uint64_t));
+	else
+		memset(b->at, 0, r->size - used);
 	return r->size;
 }
 

@@ -2,7 +2,6 @@
 #include "shim/relayed.h"
 
 #include "shim/client.h"
-#include "shim/clock.h"
 #include "shim/conn.h"
 #include "shim/http_attributes.h"
 #include "shim/propagation.h"
@@ -65,7 +64,7 @@ struct handle relayed_server(const struct relayed_through *through, struct slice
 	c = open_entered(through, CONN_SERVER);
 	if (!c)
 		return HANDLE_NONE;
-	e = server_request(c, &head, clock_monotonic_ns());
+	e = server_request(c, &head);
 	if (!e) {
 		close_entered(c);
 		return HANDLE_NONE;
@@ -115,7 +114,7 @@ struct handle relayed_client(const struct relayed_through *through, struct slice
 	c = open_entered(through, CONN_CLIENT);
 	if (!c)
 		return HANDLE_NONE;
-	e = client_request(c, &head, clock_monotonic_ns(), &what);
+	e = client_request(c, &head, &what);
 	if (!e) {
 		close_entered(c);
 		return HANDLE_NONE;

@@ -67,14 +67,14 @@ static bool by_what_was_seen(const struct thread *t, struct handle *ret)
 	return true;
 }
 
-static bool by_stimulus(const struct thread *t, struct handle *ret)
+static bool by_stimulus(const struct thread *t, uint64_t *now_ns, struct handle *ret)
 {
-	return by_what_was_seen(t, ret) && !thread_timer_may_run(t);
+	return by_what_was_seen(t, ret) && !thread_timer_may_run(t, now_ns);
 }
 
 /* ---- rule 5: the thread ---- */
 
-static bool by_service(struct thread *t, struct handle *ret)
+static bool by_service(struct thread *t, uint64_t *now_ns, struct handle *ret)
 {
 	if (!exchange_is_open(t->sync) || !thread_class_is_trusted(thread_class_of(t)))
 		return false;
@@ -82,7 +82,7 @@ static bool by_service(struct thread *t, struct handle *ret)
 	 * A loop shows only later, when it waits again, that it serves no one request: until then, what else is at work counts. A thread
 	 * that waits for the next request of the one connection that it serves has no timers to run.
 	 */
-	if (loop_at(t->loop)->mixed && (t->window.other != 0 || thread_timer_may_run(t)))
+	if (loop_at(t->loop)->mixed && (t->window.other != 0 || thread_timer_may_run(t, now_ns)))
 		return false;
 	*ret = t->sync;
 	return true;
@@ -98,9 +98,9 @@ static bool by_inheritance(const struct thread *t, struct handle *ret)
 }
 
 /* What a thread does on a coroutine's stack says nothing of its other coroutines. */
-static bool by_thread(struct thread *t, struct handle *ret)
+static bool by_thread(struct thread *t, uint64_t *now_ns, struct handle *ret)
 {
-	return coroutine_here(t) == COROUTINE_NONE && (by_service(t, ret) || by_inheritance(t, ret));
+	return coroutine_here(t) == COROUTINE_NONE && (by_service(t, now_ns, ret) || by_inheritance(t, ret));
 }
 
 /* ---- rule 6: the opener ---- */
@@ -234,13 +234,13 @@ static void detached_from(struct decision *d, const struct context *origin, enum
 }
 
 /* A rule that loses to proof is not asked again where it lost. */
-static void check_against(struct thread *t, struct handle proven)
+static void check_against(struct thread *t, uint64_t *now_ns, struct handle proven)
 {
 	struct handle h;
 
-	if (by_what_was_seen(t, &h) && !handle_equal(h, proven) && !thread_timer_may_run(t))
+	if (by_what_was_seen(t, &h) && !handle_equal(h, proven) && !thread_timer_may_run(t, now_ns))
 		loop_revoke(t->loop, EVIDENCE_STIMULUS);
-	if (!handle_equal(t->sync, proven) && by_service(t, &h))
+	if (!handle_equal(t->sync, proven) && by_service(t, now_ns, &h))
 		thread_class_revoke(thread_class_of(t));
 }
 
@@ -289,7 +289,7 @@ static bool by_stamp(struct thread *t, const struct request_evidence *evidence, 
 
 	if (e) {
 		parent_is(d, exchange_handle(e), EVIDENCE_STAMP);
-		check_against(t, d->exchange);
+		check_against(t, &d->now_ns, d->exchange);
 		if (!propagation_is_minted(evidence->head))
 			forwarder_stamp_returned();
 		return true;
@@ -303,7 +303,7 @@ static bool by_stamp(struct thread *t, const struct request_evidence *evidence, 
 
 	if (candidates == 1) {
 		parent_is(d, found, EVIDENCE_STAMP);
-		check_against(t, found);
+		check_against(t, &d->now_ns, found);
 		return true;
 	}
 	if (candidates > 1) {
@@ -406,8 +406,8 @@ static bool by_elimination(struct thread *t, struct conn *c, const struct reques
 			   struct decision *d)
 {
 	struct handle h4 = HANDLE_NONE, h5 = HANDLE_NONE, h6 = HANDLE_NONE, h7;
-	struct answer stimulus = ask(by_stimulus(t, &h4), h4, evidence);
-	struct answer thread = ask(by_thread(t, &h5), h5, evidence);
+	struct answer stimulus = ask(by_stimulus(t, &d->now_ns, &h4), h4, evidence);
+	struct answer thread = ask(by_thread(t, &d->now_ns, &h5), h5, evidence);
 	struct answer opener = ask(by_opener(c, &h6), h6, evidence);
 
 	if (process_is_blind())
@@ -505,7 +505,8 @@ void rules_decide(struct thread *t, struct conn *c, const struct request_evidenc
 static bool current_by_elimination(struct thread *t, struct handle *ret, enum evidence *ret_rule)
 {
 	struct handle h4 = HANDLE_NONE, h5 = HANDLE_NONE;
-	bool stimulus = by_stimulus(t, &h4), thread = by_thread(t, &h5);
+	uint64_t now_ns = 0;
+	bool stimulus = by_stimulus(t, &now_ns, &h4), thread = by_thread(t, &now_ns, &h5);
 
 	if (process_is_blind() || (!stimulus && !thread))
 		return false;

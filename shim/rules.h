@@ -32,6 +32,7 @@ struct decision {
 	bool origin_named;       /* ... and the head names it: */
 	struct context origin;
 	bool keep_head;          /* the program's own traceparent must stay as it is */
+	uint64_t now_ns;         /* when it was decided; 0: the clock was not asked */
 	unsigned n_links;
 	struct context links[RULES_MAX_LINKS]; /* last: only so many as there are mean anything */
 };

@@ -11,13 +11,22 @@
 static const struct runtime *runtimes[RUNTIMES_MAX]; /* written before the shim is on */
 static unsigned n_runtimes;
 
+_Atomic bool runtime_is_here;
+
+void runtime_found(void)
+{
+	atomic_store_explicit(&runtime_is_here, true, memory_order_release);
+}
+
 void runtime_register(const struct runtime *runtime)
 {
 	if (n_runtimes < RUNTIMES_MAX)
 		runtimes[n_runtimes++] = runtime;
+	if (!runtime->announces)
+		runtime_found();
 }
 
-enum runtime_answer runtime_current(struct thread *t, struct label *ret)
+enum runtime_answer runtime_ask_current(struct thread *t, struct label *ret)
 {
 	for (unsigned i = 0; i < n_runtimes; i++) {
 		enum runtime_answer answer = runtimes[i]->current ? runtimes[i]->current(t, ret) : RUNTIME_ABSENT;
@@ -50,7 +59,7 @@ void runtime_adopt_as(const void *task, const struct label *was, const struct la
 
 void runtime_thread_making(struct thread *t)
 {
-	for (unsigned i = 0; i < n_runtimes; i++)
+	for (unsigned i = 0; i < n_runtimes && runtime_may_be_here(); i++)
 		if (runtimes[i]->thread_making)
 			runtimes[i]->thread_making(t);
 }
@@ -70,21 +79,21 @@ void runtime_accepted(struct thread *t, struct handle connection)
 			runtimes[i]->accepted(t, connection);
 }
 
-void runtime_received(struct thread *t, struct conn *c)
+void runtime_ask_received(struct thread *t, struct conn *c)
 {
 	for (unsigned i = 0; i < n_runtimes; i++)
 		if (runtimes[i]->received)
 			runtimes[i]->received(t, c);
 }
 
-void runtime_requested(struct thread *t, struct conn *c, const struct context *context)
+void runtime_ask_requested(struct thread *t, struct conn *c, const struct context *context)
 {
 	for (unsigned i = 0; i < n_runtimes; i++)
 		if (runtimes[i]->requested)
 			runtimes[i]->requested(t, c, context);
 }
 
-void runtime_answered(struct thread *t, const struct exchange *e)
+void runtime_ask_answered(struct thread *t, const struct exchange *e)
 {
 	for (unsigned i = 0; i < n_runtimes; i++)
 		if (runtimes[i]->answered)
@@ -118,7 +127,7 @@ void runtime_state_asked(struct thread *t, struct handle connection)
 			runtimes[i]->state_asked(t, connection);
 }
 
-void runtime_answers(struct thread *t, const struct exchange *e)
+void runtime_ask_answers(struct thread *t, const struct exchange *e)
 {
 	for (unsigned i = 0; i < n_runtimes; i++)
 		if (runtimes[i]->answers)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "shim/label.h"
@@ -23,6 +24,7 @@ enum runtime_answer {
 
 struct runtime {
 	const char *name;
+	bool announces; /* it calls runtime_found() when its runtime is there; until then it need be asked nothing but modules_loaded */
 	/* At start, and whenever a library may have been loaded: look for the runtime, patch what must be. Any thread. */
 	void (*modules_loaded)(void);
 	/* This thread is about to make another one. */
@@ -73,20 +75,62 @@ struct runtime_place {
 
 /* Before the shim is on; the structure must live as long as the process. */
 void runtime_register(const struct runtime *runtime);
+/*
+ * A runtime is in this process: before its adapter is to be asked anything but modules_loaded. Most processes have none, and each exchange
+ * would ask for all of them.
+ */
+void runtime_found(void);
+extern _Atomic bool runtime_is_here;
 
 /* The first adapter that is not absent on this thread. */
-enum runtime_answer runtime_current(struct thread *t, struct label *ret);
+enum runtime_answer runtime_ask_current(struct thread *t, struct label *ret);
 void runtime_adopt(struct thread *t, const struct label *label);
 void runtime_adopt_as(const void *task, const struct label *was, const struct label *label);
 void runtime_thread_making(struct thread *t);
 bool runtime_owns_thread(void);
 void runtime_accepted(struct thread *t, struct handle connection);
-void runtime_received(struct thread *t, struct conn *c);
-void runtime_requested(struct thread *t, struct conn *c, const struct context *context);
-void runtime_answered(struct thread *t, const struct exchange *e);
+void runtime_ask_received(struct thread *t, struct conn *c);
+void runtime_ask_requested(struct thread *t, struct conn *c, const struct context *context);
+void runtime_ask_answered(struct thread *t, const struct exchange *e);
 void runtime_place(struct runtime_place *ret);
 enum runtime_answer runtime_glimpse(const struct runtime_place *place, struct label *ret);
 void runtime_peer_asked(struct thread *t, struct handle connection);
 void runtime_state_asked(struct thread *t, struct handle connection);
-void runtime_answers(struct thread *t, const struct exchange *e);
+void runtime_ask_answers(struct thread *t, const struct exchange *e);
 void runtime_forked(void);
+
+/* ---- inline: what every exchange does ---- */
+
+static inline bool runtime_may_be_here(void)
+{
+	return __builtin_expect(atomic_load_explicit(&runtime_is_here, memory_order_acquire), 0);
+}
+
+static inline enum runtime_answer runtime_current(struct thread *t, struct label *ret)
+{
+	return runtime_may_be_here() ? runtime_ask_current(t, ret) : RUNTIME_ABSENT;
+}
+
+static inline void runtime_received(struct thread *t, struct conn *c)
+{
+	if (runtime_may_be_here())
+		runtime_ask_received(t, c);
+}
+
+static inline void runtime_requested(struct thread *t, struct conn *c, const struct context *context)
+{
+	if (runtime_may_be_here())
+		runtime_ask_requested(t, c, context);
+}
+
+static inline void runtime_answered(struct thread *t, const struct exchange *e)
+{
+	if (runtime_may_be_here())
+		runtime_ask_answered(t, e);
+}
+
+static inline void runtime_answers(struct thread *t, const struct exchange *e)
+{
+	if (runtime_may_be_here())
+		runtime_ask_answers(t, e);
+}

@@ -51,16 +51,6 @@ static __attribute__((noinline)) void shard_touch(const struct segment *segment,
 	(void)touch_pages(segment->rings + index * segment->shard_bytes, at, end);
 }
 
-static bool shard_needs_memory(const struct segment *segment, uint32_t index, uint64_t size)
-{
-	const struct segment_shard *shard = &segment->header->shards[index];
-	uint64_t head = atomic_load_explicit(&shard->head, memory_order_relaxed);
-
-	return !segment->mute && atomic_load_explicit(&shard->owner, memory_order_relaxed) == 0 &&
-	       (head & (segment->shard_bytes - 1)) + size >
-					 atomic_load_explicit(&shard->populated, memory_order_relaxed);
-}
-
 /* A record of version 0 fills what is left at a ring's end when the next record does not fit there. */
 static void write_padding(uint8_t *at, uint64_t size)
 {
@@ -69,63 +59,69 @@ static void write_padding(uint8_t *at, uint64_t size)
 	memcpy(at, &pad, sizeof(uint64_t));
 }
 
+enum { APPENDED = 1, PASSED_HALF = 2 };
+
 /*
  * In a shard that we own: copy the record in, publish it. head and tail may hold anything: whatever they say, the offset stays in
- * the ring. Returns false when there is no room.
+ * the ring. Returns 0 when there is no room.
  */
-static bool shard_write(struct segment *segment, uint32_t index, const struct record *record, uint64_t word,
-			bool *ret_half)
+static inline unsigned write_record(const struct segment *segment, struct segment_shard *shard, uint8_t *ring,
+				    const struct record *record, uint64_t word)
 {
-	struct segment_shard *shard = &segment->header->shards[index];
-	uint8_t *ring = segment->rings + index * segment->shard_bytes;
-	uint64_t size = record->size;
+	uint64_t size = record->size, bytes = segment->shard_bytes;
 	uint64_t head = atomic_load_explicit(&shard->head, memory_order_relaxed) & ~7ull;
 	uint64_t used = head - atomic_load_explicit(&shard->tail, memory_order_acquire);
-	uint64_t offset = head & (segment->shard_bytes - 1);
-	uint64_t rest = segment->shard_bytes - offset;
-	uint64_t pad = size > rest ? rest : 0;
-	uint64_t end = pad != 0 ? size : offset + size;
+	uint64_t end = (head & (bytes - 1)) + size, pad = 0;
 
-	if (used > segment->shard_bytes || used + pad + size > segment->shard_bytes)
-		return false;
-	if (end > atomic_load_explicit(&shard->populated, memory_order_relaxed) &&
+	if (__builtin_expect(end > bytes, 0)) {
+		pad = bytes - (end - size);
+		end = size;
+	}
+	if (used > bytes || used + pad + size > bytes)
+		return 0;
+	if (__builtin_expect(end > atomic_load_explicit(&shard->populated, memory_order_relaxed), 0) &&
 	    (segment->mute || !shard_populate(shard, ring, end)))
-		return false;
-	if (pad != 0)
-		write_padding(ring + offset, pad);
+		return 0;
+	if (__builtin_expect(pad != 0, 0))
+		write_padding(ring + bytes - pad, pad);
 	memcpy(ring + end - size, record, size);
 	/* Taken for dead and freed, which must not happen while we live: then this is no longer ours to publish. */
 	if (atomic_load_explicit(&shard->owner, memory_order_relaxed) != word)
-		return false;
+		return 0;
 	atomic_store_explicit(&shard->head, head + pad + size, memory_order_release);
-	*ret_half = used < segment->shard_bytes / 2 && used + pad + size >= segment->shard_bytes / 2;
-	return true;
+	return used < bytes / 2 && used + pad + size >= bytes / 2 ? APPENDED | PASSED_HALF : APPENDED;
 }
 
-static bool shard_append(struct segment *segment, uint32_t index, const struct record *record, bool *ret_half)
+static inline __attribute__((always_inline)) unsigned shard_append(const struct segment *segment, uint32_t index,
+								   const struct record *record)
 {
 	struct segment_shard *shard = &segment->header->shards[index];
 	uint64_t head = atomic_load_explicit(&shard->head, memory_order_relaxed);
 	uint64_t word = (uint64_t)(segment->process + 1) << 32 | (segment->incarnation & 0xffff) << 16 |
 			(head >> 3 & 0xffff);
 	uint64_t expected = 0;
-	bool written;
+	unsigned done;
 
-	if (atomic_load_explicit(&shard->owner, memory_order_relaxed) != 0 ||
-	    !atomic_compare_exchange_strong_explicit(&shard->owner, &expected, word, memory_order_acquire,
+	if (atomic_load_explicit(&shard->owner, memory_order_relaxed) != 0)
+		return 0;
+	if (__builtin_expect((head & (segment->shard_bytes - 1)) + record->size >
+				     atomic_load_explicit(&shard->populated, memory_order_relaxed), 0) &&
+	    !segment->mute)
+		shard_touch(segment, index, record->size);
+	if (!atomic_compare_exchange_strong_explicit(&shard->owner, &expected, word, memory_order_acquire,
 						     memory_order_relaxed))
-		return false;
-	written = shard_write(segment, index, record, word, ret_half);
+		return 0;
+	done = write_record(segment, shard, segment->rings + index * segment->shard_bytes, record, word);
 	if (atomic_load_explicit(&shard->owner, memory_order_relaxed) == word)
 		atomic_store_explicit(&shard->owner, 0, memory_order_release);
-	return written;
+	return done;
 }
 
 /*
  * Must the caller wake the consumer, now that a record is in? Of those who see it sleep, one is told so. No fence keeps this look
  * behind the store of head: it would double the price of an append. The consumer looks twice instead.
  */
-static bool wake_is_due(struct segment_header *header, bool half)
+static inline bool wake_is_due(struct segment_header *header, bool half)
 {
 	uint32_t sleeping = atomic_load_explicit(&header->sleeping, memory_order_relaxed);
 
@@ -135,27 +131,35 @@ static bool wake_is_due(struct segment_header *header, bool half)
 	return half && sleeping == SEGMENT_AWAKE;
 }
 
+/* The thread's own shard is taken or full: any other. */
+static __attribute__((noinline)) unsigned append_elsewhere(const struct segment *segment, const struct record *record,
+							    uint32_t *home)
+{
+	unsigned done = 0;
+
+	for (uint32_t i = 1; i < segment->n_shards && !done; i++) {
+		uint32_t index = (*home + i) & (segment->n_shards - 1);
+
+		done = shard_append(segment, index, record);
+		if (done)
+			*home = index;
+	}
+	return done;
+}
+
 int segment_append(struct segment *segment, struct record *record, uint32_t *home, bool *ret_wake)
 {
-	uint32_t mask = segment->n_shards - 1;
-	uint32_t i, index;
-	bool half = false;
+	unsigned done;
 
 	*ret_wake = false;
 	if (record->size < sizeof(*record) || record->size > RECORD_MAX_BYTES || record->size % 8 != 0)
 		return -ENOBUFS;
 	record->process = segment->process;
-	for (i = 0; i <= mask; i++) {
-		index = (*home + i) & mask;
-		if (shard_needs_memory(segment, index, record->size))
-			shard_touch(segment, index, record->size);
-		if (!shard_append(segment, index, record, &half))
-			continue;
-		*home = index;
-		*ret_wake = !segment->mute && wake_is_due(segment->header, half);
-		return 0;
-	}
-	return -ENOBUFS;
+	done = shard_append(segment, *home & (segment->n_shards - 1), record);
+	if (__builtin_expect(!done, 0))
+		done = append_elsewhere(segment, record, home);
+	*ret_wake = done && !segment->mute && wake_is_due(segment->header, done & PASSED_HALF);
+	return done ? 0 : -ENOBUFS;
 }
 
 static void populate_for_good(struct segment *segment, uint32_t index)

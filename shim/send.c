@@ -7,7 +7,6 @@
 
 #include "shim/channel.h"
 #include "shim/client.h"
-#include "shim/clock.h"
 #include "shim/conn.h"
 #include "shim/edited.h"
 #include "shim/engine.h"
@@ -47,27 +46,28 @@ static void head_is_out(struct conn *c, const struct http1_head *head)
 		return;
 	}
 	if (!c->begun) /* a pipelined request behind another one in the same send: too late to edit */
-		(void)client_request(c, head, clock_monotonic_ns(), &edit);
+		(void)client_request(c, head, &edit);
 	request_head_is_out(c);
 }
 
-/* Bytes that one step took; 0: none can be taken, for good. */
-static size_t follow_step(struct conn *c, struct slice bytes)
-{
-	struct http1_event ev;
+/* Steps of one path, which every write goes along: calls between them would cost more than they do. */
+#define STEP static inline __attribute__((always_inline))
 
+/* Bytes that one step took; 0: none can be taken, for good. */
+STEP size_t follow_step(struct conn *c, struct slice bytes, struct http1_event *ev)
+{
 	if (c->role == CONN_SERVER)
 		stream_announce(c, &c->out);
-	if (stream_step(&c->out, bytes, &ev) != 0) {
+	if (stream_step(&c->out, bytes, ev) != 0) {
 		conn_give_up(c);
 		return 0;
 	}
-	if (ev.type == HTTP1_HEAD)
-		head_is_out(c, &ev.head);
-	return ev.used;
+	if (ev->type == HTTP1_HEAD)
+		head_is_out(c, &ev->head);
+	return ev->used;
 }
 
-static void follow(struct conn *c, struct slice bytes)
+STEP void follow(struct conn *c, struct slice bytes, struct http1_event *ev)
 {
 	size_t n;
 
@@ -78,7 +78,7 @@ static void follow(struct conn *c, struct slice bytes)
 			break;
 		n = http1_take_body(&c->out, bytes.len);
 		if (n == 0)
-			n = follow_step(c, bytes);
+			n = follow_step(c, bytes, ev);
 		if (n == 0)
 			return;
 		bytes = slice(bytes.p + n, bytes.len - n);
@@ -90,17 +90,31 @@ static void follow(struct conn *c, struct slice bytes)
 /* The first told bytes of the program are out; those up to `from`, in the first iovec, have been followed. */
 static void follow_all(struct conn *c, const struct sending *s, size_t from, size_t told)
 {
+	struct http1_event ev;
+
 	for (int i = 0; i < s->iovcnt && told > 0 && !c->opaque; i++) {
-		size_t len = s->iov[i].iov_len < told ? s->iov[i].iov_len : told;
-		size_t skip = c->preface_left < len ? c->preface_left : len;
+		size_t len = s->iov[i].iov_len < told ? s->iov[i].iov_len : told, skip = from;
 
 		told -= len;
-		c->preface_left -= (uint32_t)skip;
-		skip += from;
+		if (__builtin_expect(c->preface_left > 0, 0)) {
+			skip += c->preface_left < len ? c->preface_left : len;
+			c->preface_left -= (uint32_t)(skip - from);
+		}
 		if (len > skip || from > 0)
-			follow(c, slice((const uint8_t *)s->iov[i].iov_base + skip, len - skip));
+			follow(c, slice((const uint8_t *)s->iov[i].iov_base + skip, len - skip), &ev);
 		from = 0;
 	}
+}
+
+/* The same of a response. */
+static __attribute__((noinline)) void followed_response(struct conn *c, const struct sending *s, size_t told)
+{
+	struct http1_event ev;
+
+	if (__builtin_expect(s->iovcnt != 1 || told == 0, 0))
+		follow_all(c, s, 0, told);
+	else
+		follow(c, slice(s->iov[0].iov_base, told), &ev);
 }
 
 /* ---- the send itself ---- */
@@ -129,7 +143,7 @@ static ssize_t outside_edited(const struct sending *s, struct plan *p)
 	return n;
 }
 
-static void sent(struct conn *c, const struct sending *s, ssize_t n, int error)
+static __attribute__((noinline)) void sent(struct conn *c, const struct sending *s, ssize_t n, int error)
 {
 	if (n < 0)
 		stream_failed(c, error);
@@ -138,7 +152,7 @@ static void sent(struct conn *c, const struct sending *s, ssize_t n, int error)
 }
 
 /* Nothing to look at before: c is entered, and left on return. */
-static ssize_t send_response(struct conn *c, const struct sending *s, fd_word word)
+STEP ssize_t send_response(struct conn *c, const struct sending *s, fd_word word)
 {
 	ssize_t n;
 	int error;
@@ -150,8 +164,12 @@ static ssize_t send_response(struct conn *c, const struct sending *s, fd_word wo
 	error = errno;
 	if (conn_reenter(c, s->fd, word)) {
 		c->sending = false;
-		if (!c->opaque)
-			sent(c, s, n, error);
+		if (c->opaque)
+			;
+		else if (n < 0)
+			stream_failed(c, error);
+		else
+			followed_response(c, s, (size_t)n);
 		conn_leave(c);
 	}
 	errno = error;
@@ -166,9 +184,10 @@ static bool send_once(struct conn *c, const struct sending *s, fd_word word, str
 	int error;
 
 	plan->n = 0;
+	plan->total = plan->told = plan->head_end = 0;
+	plan->edits = 0;
 	plan->block = plan->gathered = plan->owed = NULL;
 	plan->flat = NULL;
-	plan->head_end = 0;
 	*ret_again = false;
 	if (!c->opaque)
 		edited_plan(c, s, plan);
@@ -199,7 +218,10 @@ static void sent_request(struct conn *c, const struct sending *s, const struct p
 	c->preface_left = 0;
 	http1_pass_head(&c->out, &p->head);
 	request_head_is_out(c);
-	follow_all(c, s, p->head_end, (size_t)n);
+	if ((size_t)n > p->head_end || !http1_take_end(&c->out))
+		follow_all(c, s, p->head_end, (size_t)n);
+	else
+		message_is_out(c);
 }
 
 /* c is entered, and left on return. */
@@ -237,27 +259,44 @@ static void woke_somebody(void)
 }
 
 /* A connection that was given up in the middle of a line of ours still owes its peer the rest of it. */
-static struct conn *enter_to_send(int fd, fd_word word)
+static inline struct conn *enter_to_send(int fd, fd_word word)
 {
 	struct conn *c = conn_enter_as(fd, word);
 
-	if (c && c->opaque && !c->owed) {
+	if (c && __builtin_expect(c->opaque && !c->owed, 0)) {
 		conn_leave(c);
 		return NULL;
 	}
 	return c;
 }
 
-/* Another thread's send may be over but for what follows the real call, where the scheduler has put that thread to sleep. */
-static struct conn *wait_for_sender(const struct sending *s, fd_word word, struct conn *c)
+/*
+ * Another thread's send may be over but for what follows the real call, where the scheduler has put that thread to sleep. One that goes
+ * on is in the middle: whose bytes come first cannot be known. c is entered; NULL, not entered: it cannot be followed.
+ */
+static __attribute__((noinline)) struct conn *wait_for_sender(int fd, fd_word word, struct conn *c)
 {
 	for (int i = 0; c && c->sending && i < CONN_YIELDS; i++) {
 		conn_leave(c);
 		if (!conn_yield())
 			i = CONN_YIELDS;
-		c = enter_to_send(s->fd, word);
+		c = enter_to_send(fd, word);
 	}
-	return c;
+	if (!c || !c->sending)
+		return c;
+	stats_count(STAT_CONTENDED);
+	conn_give_up(c);
+	conn_leave(c);
+	return NULL;
+}
+
+static __attribute__((noinline)) ssize_t send_unwatched(const struct sending *s)
+{
+	ssize_t n = s->plain(s);
+
+	if (n > 0 && guard_is_on() && !guard_is_away())
+		conn_missed(s->fd);
+	return n;
 }
 
 /* The guard is held, and left. */
@@ -284,31 +323,22 @@ ssize_t engine_send(const struct sending *s)
 	struct conn *c;
 	ssize_t n;
 
-	if (!guard_enter()) {
-		n = s->plain(s);
-		if (n > 0 && guard_is_on() && !guard_is_away())
-			conn_missed(s->fd);
-		return n;
-	}
+	if (!guard_enter())
+		return send_unwatched(s);
 	if (fdtable_kind_of(word) != FD_CONNECTION) {
 		woke_somebody();
 		return send_elsewhere(s, word);
 	}
-	c = wait_for_sender(s, word, enter_to_send(s->fd, word));
-	if (c && c->sending) {
-		/* Another thread is in the middle of a send on it: whose bytes come first cannot be known. */
-		stats_count(STAT_CONTENDED);
-		conn_give_up(c);
-		conn_leave(c);
-		c = NULL;
-	}
-	if (c) {
-		n = c->role == CONN_SERVER ? send_response(c, s, word) : send_request(c, s, word);
+	c = enter_to_send(s->fd, word);
+	if (c && __builtin_expect(c->sending, 0))
+		c = wait_for_sender(s->fd, word, c);
+	if (!c) {
 		guard_leave();
-		return n;
+		return s->plain(s);
 	}
+	n = c->role == CONN_SERVER ? send_response(c, s, word) : send_request(c, s, word);
 	guard_leave();
-	return s->plain(s);
+	return n;
 }
 
 static void sent_unseen(int fd, ssize_t n)
@@ -323,7 +353,7 @@ static void sent_unseen(int fd, ssize_t n)
 	if (http1_skip(&c->out, (uint64_t)n, &ev) != 0)
 		conn_give_up(c);
 	else
-		follow(c, SLICE_NONE);
+		follow(c, SLICE_NONE, &ev);
 	conn_leave(c);
 }
 

@@ -22,8 +22,7 @@ _Atomic bool server_hashes_requests;
 
 static bool expects_other(const struct http1_head *head)
 {
-	return head->n_kept[HTTP1_EXPECT] > 0 &&
-	       !(head->n_kept[HTTP1_EXPECT] == 1 && slice_is_nocase(http1_kept(head, HTTP1_EXPECT), "100-continue", 12));
+	return !(head->n_kept[HTTP1_EXPECT] == 1 && slice_is_nocase(http1_kept(head, HTTP1_EXPECT), "100-continue", 12));
 }
 
 static uint32_t hash(uint32_t h, struct slice s)
@@ -46,13 +45,13 @@ uint32_t server_request_hash(struct slice method, struct slice target)
 }
 
 /* A thread that serves one request at a time answers this one before it reads another. */
-static void note_service(struct thread *t, const struct exchange *e, const struct conn *c)
+static inline void note_service(struct thread *t, const struct exchange *e, const struct conn *c, coroutine_id here)
 {
 	const struct exchange *before = exchange_of(t->sync);
 
 	t->has_inherited = false;
 	channel_forget(t);
-	if (coroutine_here(t) != COROUTINE_NONE)
+	if (here != COROUTINE_NONE)
 		return;
 	if (before && before->connection == conn_slot(c))
 		return; /* pipelined: the older one is served first */
@@ -61,11 +60,52 @@ static void note_service(struct thread *t, const struct exchange *e, const struc
 	t->sync = exchange_handle(e);
 }
 
-struct exchange *server_request(struct conn *c, const struct http1_head *head, uint64_t now_ns)
+/* What INTERSPAN_EXCLUDE and INTERSPAN_TRUST_FROM say of it. */
+struct admission {
+	bool excluded;
+	bool named;   /* the head names a parent */
+	bool trusted; /* and it is obeyed */
+};
+
+static inline void admit(struct admission *a, struct exchange *e, struct conn *c, const struct http1_head *head)
+{
+	a->excluded = filter_excludes_any() && filter_excludes(head->target, conn_local(c)->port, conn_peer(c));
+	a->named = (head->n_kept[HTTP1_TRACEPARENT] | head->n_kept[HTTP1_B3] | head->n_kept[HTTP1_X_B3_TRACEID]) != 0 &&
+		   propagation_extract(head, &e->incoming);
+	a->trusted = a->named && filter_trusts(conn_peer(c));
+	if (a->named && !a->trusted)
+		stats_count(STAT_UNTRUSTED);
+}
+
+static __attribute__((noinline)) void describe(struct exchange *e, struct conn *c, const struct http1_head *head,
+					       const struct admission *a)
+{
+	span_open(e, SPAN_SERVER);
+	span_parent(e, a->trusted ? &e->incoming : NULL, a->trusted ? EVIDENCE_REMOTE : EVIDENCE_ROOT);
+	if (a->named && !a->trusted)
+		span_link(e, &e->incoming);
+	http_describe_server(e, c, head);
+	span_tracestate(e);
+}
+
+/* What this thread, and what runs on it, is from now on. */
+static inline void turn_to(struct thread *t, struct conn *c, struct exchange *e)
+{
+	coroutine_id here = coroutine_here(t);
+
+	exchange_join_loop(e, t->loop);
+	thread_asked(t, exchange_handle(e), c->finished);
+	note_service(t, e, c, here);
+	watch_request(t, c, e);
+	coroutine_asked(here, e);
+	job_queue_asked(t);
+	runtime_requested(t, c, &e->context);
+}
+
+struct exchange *server_request(struct conn *c, const struct http1_head *head)
 {
 	struct thread *t = thread_self();
-	const struct context *parent = NULL;
-	bool named, trusted, excluded;
+	struct admission a;
 	struct exchange *e;
 
 	watch_passes(t); /* before this request makes the answer unclear */
@@ -74,43 +114,25 @@ struct exchange *server_request(struct conn *c, const struct http1_head *head, u
 		conn_give_up(c);
 		return NULL;
 	}
-	e->start_ns = now_ns;
 	e->method = (uint8_t)http_method_of(head->method);
-	e->expects = expects_other(head);
+	e->expects = head->n_kept[HTTP1_EXPECT] > 0 && expects_other(head);
 	if (atomic_load_explicit(&server_hashes_requests, memory_order_relaxed))
 		e->request_hash = server_request_hash(head->method, head->target);
-	named = propagation_extract(head, &e->incoming);
-	trusted = named && filter_trusts(conn_peer(c));
-	if (trusted)
-		parent = &e->incoming;
-	exchange_identify(e, parent);
-	excluded = filter_excludes_any() && filter_excludes(head->target, conn_local(c)->port, conn_peer(c));
-	if (excluded)
+	admit(&a, e, c, head);
+	exchange_identify(e, a.trusted ? &e->incoming : NULL);
+	if (a.excluded)
 		e->context.flags &= (uint8_t)~TRACE_FLAG_SAMPLED;
-	e->counted = !excluded;
-	e->recorded = !excluded && (e->context.flags & TRACE_FLAG_SAMPLED);
-	stats_count(excluded ? STAT_EXCLUDED : STAT_STARTED);
-	if (e->recorded) {
-		span_open(e, SPAN_SERVER);
-		span_parent(e, parent, parent ? EVIDENCE_REMOTE : EVIDENCE_ROOT);
-		if (named && !trusted)
-			span_link(e, &e->incoming);
-		http_describe_server(e, c, head);
-	}
-	if (named && !trusted)
-		stats_count(STAT_UNTRUSTED);
-	if (trusted || !named)
+	e->counted = !a.excluded;
+	e->recorded = e->context.flags & TRACE_FLAG_SAMPLED;
+	e->start_ns = exchange_now(e);
+	stats_count(a.excluded ? STAT_EXCLUDED : STAT_STARTED);
+	if ((head->n_kept[HTTP1_TRACESTATE] | head->n_kept[HTTP1_BAGGAGE]) != 0 && (a.trusted || !a.named))
 		propagation_keep(e, head);
-	span_tracestate(e);
+	if (e->recorded)
+		describe(e, c, head, &a);
 	forwarder_note(e, head);
 	conn_push(c, e);
-	exchange_join_loop(e, t->loop);
-	thread_asked(t, exchange_handle(e), c->finished);
-	note_service(t, e, c);
-	watch_request(t, c, e, now_ns);
-	coroutine_asked(t, e);
-	job_queue_asked(t);
-	runtime_requested(t, c, &e->context);
+	turn_to(t, c, e);
 	return e;
 }
 
@@ -123,7 +145,7 @@ static void finish(struct conn *c, struct exchange *e)
 	conn_pop(c);
 	c->finished = self;
 	coroutine_answered(self, e, c->oldest ? exchange_handle(conn_oldest(c)) : HANDLE_NONE);
-	exchange_end(e, clock_monotonic_ns(), NULL);
+	exchange_end(e, e->recorded ? clock_monotonic_ns() : 0, NULL);
 	/* The next pipelined request is what a serving thread turns to. */
 	if (handle_equal(t->sync, self))
 		t->sync = c->oldest ? exchange_handle(conn_oldest(c)) : HANDLE_NONE;
@@ -142,10 +164,8 @@ void server_request_done(struct conn *c, uint64_t body_bytes)
 }
 
 /* Read on one loop, answered on another: continuations move between threads here. */
-static void note_crossing(const struct exchange *e)
+static inline void note_crossing(const struct thread *t, const struct exchange *e)
 {
-	const struct thread *t = thread_self();
-
 	if (e->loop && t->loop && e->loop != t->loop)
 		process_note_crossing();
 }
@@ -153,6 +173,7 @@ static void note_crossing(const struct exchange *e)
 void server_response(struct conn *c, const struct http1_head *head)
 {
 	struct exchange *e = conn_oldest(c);
+	struct thread *t = thread_self();
 
 	if (!e) {
 		conn_give_up(c); /* an answer to nothing that we saw */
@@ -161,14 +182,14 @@ void server_response(struct conn *c, const struct http1_head *head)
 	if (head->status < 200 && head->status != 101)
 		return;
 	e->answered_head = true;
-	watch_answers(thread_self(), exchange_handle(e));
-	note_crossing(e);
-	coroutine_answers(thread_self(), e);
-	job_queue_answers(thread_self(), e);
-	runtime_answers(thread_self(), e);
-	carrier_answers(thread_self(), e);
-	channel_answers(thread_self(), e);
-	oracle_observe_response(thread_self(), exchange_handle(e));
+	watch_answers(t, exchange_handle(e));
+	note_crossing(t, e);
+	coroutine_answers(t, e);
+	job_queue_answers(t, e);
+	runtime_answers(t, e);
+	carrier_answers(t, e);
+	channel_answers(t, e);
+	oracle_observe_response(t, exchange_handle(e));
 	http_describe_response(e, head);
 }
 

@@ -10,7 +10,7 @@ extern _Atomic bool server_hashes_requests;
 uint32_t server_request_hash(struct slice method, struct slice target);
 
 /* A request head arrived. Returns its exchange, or NULL (c was given up). */
-struct exchange *server_request(struct conn *c, const struct http1_head *head, uint64_t now_ns);
+struct exchange *server_request(struct conn *c, const struct http1_head *head);
 void server_request_done(struct conn *c, uint64_t body_bytes);
 /* A response head went out. */
 void server_response(struct conn *c, const struct http1_head *head);

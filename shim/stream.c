@@ -36,7 +36,7 @@ void stream_announce(const struct conn *c, struct http1_stream *s)
 
 void stream_settle_shared(struct conn *c)
 {
-	for (struct exchange *e = conn_oldest(c); e; e = e->next ? exchange_at(e->next) : NULL) {
+	for (struct exchange *e = conn_oldest(c); e; e = e->next) {
 		if (!e->shared)
 			continue;
 		if (!ownership_claim(e->ownership)) {

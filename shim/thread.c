@@ -62,11 +62,8 @@ void thread_after_fork(void)
 	watch_after_fork(t);
 }
 
-void thread_stimulated(struct thread *t, struct handle who)
+void thread_stimulated_again(struct window *w, struct handle who)
 {
-	struct window *w = &t->window;
-
-	watch_passes(t);
 	if (handle_is_none(who)) {
 		w->other = (uint16_t)(w->other + (w->other < UINT16_MAX));
 		return;
@@ -79,14 +76,10 @@ void thread_stimulated(struct thread *t, struct handle who)
 	w->n = (uint16_t)(w->n + (w->n < UINT16_MAX));
 }
 
-void thread_asked(struct thread *t, struct handle who, struct handle after)
+void thread_stimulated(struct thread *t, struct handle who)
 {
-	struct window *w = &t->window;
-
-	if (w->n == 1 && t->withheld == 0 && handle_equal(w->who[0], after))
-		w->n = 0;
-	w->fresh = w->fresh || w->n == 0;
-	thread_stimulated(t, who);
+	watch_passes(t);
+	thread_stimulated_as(t, who);
 }
 
 void thread_waits(struct thread *t, int timeout_ms)
@@ -105,22 +98,30 @@ static bool timer_may_run(const struct thread *t, uint32_t loop, uint64_t now_ns
 	return process_has_threads() && loop_others_timer_is_due(loop, t->returned_before_ns, now_ns);
 }
 
-bool thread_timer_may_run(const struct thread *t)
+bool thread_timer_may_run(const struct thread *t, uint64_t *now_ns)
 {
-	return timer_may_run(t, t->loop, clock_monotonic_ns());
+	if (*now_ns == 0)
+		*now_ns = clock_monotonic_ns();
+	return timer_may_run(t, t->loop, *now_ns);
 }
 
 /*
  * Where no parent has been asked for in a long while, the clock is not worth reading. Only where threads may run one another's
  * timers the others need a time from us, and one that is early will do.
  */
-static bool timer_is_due(struct thread *t, uint32_t loop)
+static __attribute__((noinline)) bool timer_is_due_by_clock(struct thread *t, uint32_t loop)
 {
-	bool isolated = loop_is_isolated(loop);
+	t->returned_ns = clock_monotonic_ns();
+	return timer_may_run(t, loop, t->returned_ns);
+}
 
+static inline bool timer_is_due(struct thread *t, uint32_t loop)
+{
 	t->returned_before_ns = t->returned_ns;
-	t->returned_ns = isolated ? clock_monotonic_ns() : process_has_threads() ? clock_coarse_ns() : 0;
-	return isolated ? timer_may_run(t, loop, t->returned_ns) : t->timer_due_ns != UINT64_MAX;
+	if (loop_is_isolated(loop))
+		return timer_is_due_by_clock(t, loop);
+	t->returned_ns = process_has_threads() ? clock_coarse_ns() : 0;
+	return t->timer_due_ns != UINT64_MAX;
 }
 
 void thread_window_open(struct thread *t, uint32_t loop)
@@ -220,6 +221,7 @@ static void ended(void *value)
 	else
 		process_thread_ended();
 	OBSERVE(loop_closed(thread_self()->poll_loop));
+	OBSERVE(exchange_thread_ends(thread_self()));
 	watch_leave(thread_self()->watch);
 	thread_self()->watch = NULL;
 }

@@ -36,6 +36,7 @@ struct watch;
 struct thread {
 	uint32_t tid;            /* 0: not asked yet */
 	uint32_t home_shard;
+	uint32_t spare_exchange; /* a slot that it keeps for its next exchange; 0: none */
 	uint64_t random[2];
 	uint32_t random_epoch;
 	uint32_t loop;           /* slot of the loop whose wait this thread returned from last; 0: none */
@@ -81,7 +82,11 @@ int thread_start(void);
 
 static inline struct thread *thread_self(void)
 {
-	return &thread_block;
+	struct thread *t = &thread_block;
+
+	/* Its address is found once and kept, and not again at each use. */
+	__asm__("" : "+r"(t));
+	return t;
 }
 
 /* The kernel's id of this thread, asked once; 0: it was not before a sandbox closed. */
@@ -106,7 +111,7 @@ void thread_stimulated(struct thread *t, struct handle who);
  * The same, by a request that has just arrived. after: the exchange before it on its connection, which is over. A program that
  * answers and at once, in the same turn of its loop, reads the next request has done with the one before.
  */
-void thread_asked(struct thread *t, struct handle who, struct handle after);
+static inline void thread_asked(struct thread *t, struct handle who, struct handle after);
 /*
  * A wait returned: a new window opens. A loop runs what its timers and its own queues hold beside what the wait brought,
  * and no call tells us. But its timeouts do: one that is not zero says when the next timer is due, and that may be at work
@@ -118,7 +123,7 @@ void thread_window_open(struct thread *t, uint32_t loop);
 /* What runs now is one of several things that the wait brought, and has nothing to do with what others did before: a window of its own. */
 void thread_window_part(struct thread *t);
 /* May a timer be at work by now? A window may last, and looks withheld from the loop (loop.c) open none. */
-bool thread_timer_may_run(const struct thread *t);
+bool thread_timer_may_run(const struct thread *t, uint64_t *now_ns); /* now_ns: as read before; 0: it is read here */
 /* A wait begins that may last timeout_ms (-1: for ever). */
 void thread_waits(struct thread *t, int timeout_ms);
 
@@ -130,3 +135,30 @@ bool thread_class_is_trusted(const struct thread_class *c);
 void thread_class_revoke(struct thread_class *c);
 /* All classes, for good: threads park in ways we do not see (a JVM, .NET). */
 void thread_classes_distrust(void);
+
+/* ---- inline: what every request does ---- */
+
+void thread_stimulated_again(struct window *w, struct handle who);
+
+/* thread_stimulated(), by one who has called watch_passes(). */
+static inline void thread_stimulated_as(struct thread *t, struct handle who)
+{
+	if (t->window.n > 0 || handle_is_none(who)) {
+		thread_stimulated_again(&t->window, who);
+		return;
+	}
+	t->window.who[0] = who;
+	t->window.n = 1;
+}
+
+/* watch_passes() has been called. */
+static inline void thread_asked(struct thread *t, struct handle who, struct handle after)
+{
+	struct window *w = &t->window;
+
+	if (w->n == 1 && t->withheld == 0 && handle_equal(w->who[0], after))
+		w->n = 0;
+	if (w->n == 0)
+		w->fresh = true;
+	thread_stimulated_as(t, who);
+}

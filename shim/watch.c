@@ -218,24 +218,24 @@ void watch_ends(struct thread *t, struct exchange *e)
 		tell_all(e, t->watch);
 }
 
-void watch_request(struct thread *t, struct conn *c, struct exchange *e, uint64_t now_ns)
+void watch_join(struct thread *t, struct conn *c)
 {
-	struct watch *w = t->watch;
-	uint32_t turn;
-
-	if (!w && config.loop_stall_ms > 0 && serves_many(t, c)) {
+	if (config.loop_stall_ms > 0 && serves_many(t, c))
 		join(t);
-		w = t->watch;
-	}
-	if (!w)
-		return;
-	turn = atomic_load_explicit(&w->turn, memory_order_relaxed);
-	if (atomic_load_explicit(&w->began_turn, memory_order_relaxed) != turn) {
-		atomic_store_explicit(&w->began_ns, now_ns, memory_order_relaxed);
-		atomic_store_explicit(&w->began_turn, turn, memory_order_release);
-	}
-	/* One that began earlier is told with all that are open. */
-	if (w->late && now_ns >= w->last.until_ns)
-		tell(e, &w->last, t->tid, now_ns);
-	watcher_ensure(now_ns);
+}
+
+/* The first request in this window. What is not recorded has no time of its own that is good enough. */
+void watch_began(struct watch *w, const struct exchange *e)
+{
+	atomic_store_explicit(&w->began_ns, e->recorded ? e->start_ns : clock_monotonic_ns(), memory_order_relaxed);
+	atomic_store_explicit(&w->began_turn, atomic_load_explicit(&w->turn, memory_order_relaxed), memory_order_release);
+}
+
+/* One that began earlier is told with all that are open. */
+void watch_is_late(struct thread *t, struct exchange *e)
+{
+	const struct watch *w = t->watch;
+
+	if (e->recorded && e->start_ns >= w->last.until_ns)
+		tell(e, &w->last, t->tid, e->start_ns);
 }

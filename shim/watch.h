@@ -6,10 +6,12 @@
 #include <stdint.h>
 
 #include "shim/context.h"
+#include "shim/exchange.h"
 #include "shim/record.h"
 #include "shim/runtime.h"
 #include "shim/thread.h"
 #include "shim/unwind.h"
+#include "shim/watcher.h"
 
 /*
  * Event loop stalls. A thread that serves many connections from one loop and stays away from its wait for longer than
@@ -79,7 +81,7 @@ void watch_leave(struct watch *w);
 void watch_after_fork(struct thread *t);
 
 /* A request was read on a connection (entered); e NULL does not occur. */
-void watch_request(struct thread *t, struct conn *c, struct exchange *e, uint64_t now_ns);
+static inline void watch_request(struct thread *t, struct conn *c, struct exchange *e);
 
 /* ---- inline: what a thread does at every wait ---- */
 
@@ -140,4 +142,24 @@ static inline void watch_ending(struct thread *t, struct exchange *e)
 {
 	if (t->watch && (watch_has_verdict(t->watch) || t->watch->n_stalls > 0))
 		watch_ends(t, e);
+}
+
+void watch_join(struct thread *t, struct conn *c);
+void watch_began(struct watch *w, const struct exchange *e);
+void watch_is_late(struct thread *t, struct exchange *e);
+
+static inline void watch_request(struct thread *t, struct conn *c, struct exchange *e)
+{
+	struct watch *w;
+
+	if (!t->watch)
+		watch_join(t, c);
+	w = t->watch;
+	if (!w)
+		return;
+	if (atomic_load_explicit(&w->began_turn, memory_order_relaxed) != atomic_load_explicit(&w->turn, memory_order_relaxed))
+		watch_began(w, e);
+	if (__builtin_expect(w->late, 0))
+		watch_is_late(t, e);
+	watcher_ensure(e->start_ns);
 }

@@ -229,13 +229,13 @@ static void wake(void)
 	sys_futex_wake(&nudge, INT32_MAX);
 }
 
-void watcher_make_sure(uint64_t now_ns)
+__attribute__((noinline)) void watcher_make_sure(uint64_t now_ns)
 {
-	uint32_t expected = WATCHER_NONE;
+	uint32_t there = atomic_load(&state), expected = WATCHER_NONE;
 
-	if (atomic_load(&state) == WATCHER_RUNNING && !process_is_sandboxed())
+	if (there == WATCHER_RUNNING && !process_is_sandboxed())
 		wake();
-	if (atomic_load(&sealed) || now_ns < atomic_load(&not_before_ns) ||
+	if (there != WATCHER_NONE || atomic_load(&sealed) || now_ns < atomic_load(&not_before_ns) ||
 	    !atomic_compare_exchange_strong(&state, &expected, WATCHER_RUNNING))
 		return;
 	/* Where an agent exports, nothing but the shim's own code enters the program. */

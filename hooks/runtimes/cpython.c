@@ -14,6 +14,7 @@
 #include "shim/got.h"
 #include "shim/log.h"
 #include "shim/real.h"
+#include "shim/runtime.h"
 
 enum state { NOT_FOUND, FOUND, READY, UNUSABLE };
 
@@ -96,6 +97,7 @@ static void look_for_python(void)
 		return; /* none, or one before 3.7 */
 	if (!find_api())
 		return;
+	runtime_found();
 	if (atomic_compare_exchange_strong(&state, &none, FOUND))
 		log_line(LOG_DEBUG, "python: found");
 }

@@ -460,6 +460,7 @@ static void adopt_as(const void *task, const struct label *was, const struct lab
 
 const struct runtime runtime_cpython = {
 	.name = "cpython",
+	.announces = true,
 	.modules_loaded = cpython_modules_loaded,
 	.current = current,
 	.adopt = adopt,

@@ -174,5 +174,6 @@ static void look(void)
 
 const struct runtime runtime_libuv = {
 	.name = "libuv",
+	.announces = true,
 	.modules_loaded = look,
 };

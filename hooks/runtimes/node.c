@@ -94,6 +94,7 @@ static void modules_loaded(void)
 
 const struct runtime runtime_node = {
 	.name = "node",
+	.announces = true,
 	.modules_loaded = modules_loaded,
 	.current = current,
 	.adopt = adopt,

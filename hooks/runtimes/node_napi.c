@@ -15,6 +15,7 @@
 #include "shim/propagation.h"
 #include "shim/protocols/tracecontext.h"
 #include "shim/relayed.h"
+#include "shim/runtime.h"
 #include "shim/server.h"
 #include "shim/thread.h"
 
@@ -99,7 +100,7 @@ static bool hand_over(struct conn *c, uint32_t hash, bool expectation, struct co
 	struct exchange *e = conn_oldest(c);
 
 	while (e && e->handed_over)
-		e = e->next ? exchange_at(e->next) : NULL;
+		e = e->next;
 	if (!e || e->request_hash != hash || (e->expects && !expectation))
 		c->out_of_step = true;
 	if (c->out_of_step)
@@ -343,6 +344,7 @@ napi_value interspan_node_register(napi_env env, napi_value exports)
 	add_option(env, exports);
 	if (napi_set_named_property(env, exports, "words", words) != 0)
 		return exports;
+	runtime_found();
 	node_shared = memory;
 	node_shared->captures_responses = filter_captures_any(false);
 	node_is_adapted = true;

@@ -258,6 +258,7 @@ static void thread_making(struct thread *t)
 
 const struct runtime runtime_python_threads = {
 	.name = "python threads",
+	.announces = true,
 	.modules_loaded = patch,
 	.current = current,
 	.adopt = adopt,

@@ -43,8 +43,10 @@ static void modules_loaded(void)
 	if (atomic_load_explicit(&is_ruby, memory_order_relaxed))
 		return;
 	(void)dl_iterate_phdr(look_for_ruby, &found);
-	if (found)
-		atomic_store(&is_ruby, true);
+	if (!found)
+		return;
+	runtime_found();
+	atomic_store(&is_ruby, true);
 }
 
 static bool is_believed(void)
@@ -106,6 +108,7 @@ static void answers(struct thread *t, const struct exchange *e)
 
 const struct runtime runtime_ruby = {
 	.name = "ruby",
+	.announces = true,
 	.modules_loaded = modules_loaded,
 	.thread_making = thread_making,
 	.current = current,

@@ -139,6 +139,8 @@ void engine_wait_end(int epfd, const struct epoll_event *events, int n)
 	(void)epfd, (void)events, (void)n;
 }
 
+_Atomic uint8_t engine_wakers[ENGINE_LOOPS + 1];
+
 void engine_epoll_changed(int epfd, int op, int fd, const struct epoll_event *event)
 {
 	(void)epfd, (void)op, (void)fd, (void)event;

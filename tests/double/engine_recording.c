@@ -166,6 +166,8 @@ void engine_wait_end(int epfd, const struct epoll_event *events, int n)
 	record("wait end %d = %d\n", epfd, n);
 }
 
+_Atomic uint8_t engine_wakers[ENGINE_LOOPS + 1];
+
 void engine_epoll_changed(int epfd, int op, int fd, const struct epoll_event *event)
 {
 	(void)event;

@@ -18,7 +18,8 @@ static struct endpoint parsed(const char *text)
 
 static void addresses_are_shown_as_people_write_them(void **state)
 {
-	static const char *const texts[] = {"127.0.0.1", "10.1.2.3", "::1", "2001:db8::7"};
+	static const char *const texts[] = {"127.0.0.1", "10.1.2.3", "255.0.30.200", "::", "::1", "ff02::", "2001:db8::7",
+					  "1:0:2:3:4:5:6:7", "1::2:3:4:5:6", "1::2:0:0:3", "2001:db8:0:0:1::"};
 	char out[ENDPOINT_TEXT];
 
 	(void)state;
