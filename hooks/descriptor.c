@@ -147,6 +147,13 @@ EXPORT int timerfd_create(clockid_t clock, int flags)
 	return fd;
 }
 
+EXPORT int timerfd_settime(int fd, int flags, const struct itimerspec *wanted, struct itimerspec *before)
+{
+	if (engine_watches(fd) && wanted && (wanted->it_value.tv_sec || wanted->it_value.tv_nsec))
+		engine_timer_arming(fd);
+	return REAL(timerfd_settime)(fd, flags, wanted, before);
+}
+
 void tell_pipe(const int fds[2], int result)
 {
 	if (result == 0)

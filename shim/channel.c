@@ -296,6 +296,42 @@ void channel_read(struct thread *t, uint32_t channel, const struct iovec *iov, i
 		hand(t, channel, &m, known, c->proof);
 }
 
+/* ---- timers ---- */
+
+#define TIMER_HASH 2 /* no message's: those are odd */
+
+static struct carrier_proof timers_proof; /* of all: one of a request's own is armed once or twice */
+
+void channel_timer_arming(struct thread *t, uint32_t channel)
+{
+	struct channel *c = at(channel);
+	struct label label;
+
+	if (!c)
+		return;
+	carrier_capture_queued(t, &label);
+	if (!enter(c))
+		return;
+	put(c, TIMER_HASH, 0, &label, NULL);
+	leave(c);
+}
+
+void channel_timer_read(struct thread *t, uint32_t channel)
+{
+	struct channel *c = at(channel);
+	const struct message *m;
+	struct message armed = {.times = 0};
+
+	if (!c || !enter(c))
+		return;
+	m = find(c, TIMER_HASH, 0);
+	if (m)
+		armed = *m;
+	leave(c);
+	if (!works_for_its_own(t) && !t->has_inherited)
+		hand(t, channel, &armed, armed.label.kind == LABEL_CONTEXT, &timers_proof);
+}
+
 void channel_forget(struct thread *t)
 {
 	t->has_handed = false;

@@ -21,7 +21,7 @@ struct thread;
  * another channel was; and never again after one has answered another. A thread that works for what it has read itself
  * stays with that.
  *
- * Channels are slots, kept in the fd table's words; 0 is none. Any thread, async-signal-safe, never waiting; where there is no
+ * A timerfd is one, too. Channels are slots, kept in the fd table's words; 0 is none. Any thread, async-signal-safe, never waiting; where there is no
  * room, or another thread is at the same channel for long, messages go without a label.
  */
 
@@ -38,6 +38,13 @@ uint64_t channel_writing(struct thread *t, uint32_t channel, const struct iovec 
 void channel_not_written(uint32_t channel, uint64_t message);
 /* n bytes were read. */
 void channel_read(struct thread *t, uint32_t channel, const struct iovec *iov, int iovcnt, size_t n);
+
+/*
+ * A timerfd: it is armed now; its time has come. It is for whoever armed it, if nobody else ever did: a timer of one request. What is armed
+ * for all that wait must be armed by many; until it is, answers tell, as above.
+ */
+void channel_timer_arming(struct thread *t, uint32_t channel);
+void channel_timer_read(struct thread *t, uint32_t channel);
 
 /* The thread may go on to other work. */
 void channel_forget(struct thread *t);

@@ -25,7 +25,7 @@ static void drop(fd_word word)
 		conn_drop_descriptor(fdtable_object(word));
 	else if (kind == FD_EPOLL)
 		loop_closed(fdtable_object(word));
-	else if (kind == FD_PIPE)
+	else if (kind == FD_PIPE || kind == FD_TIMER)
 		channel_closed(fdtable_object(word));
 }
 
@@ -227,7 +227,7 @@ static void duplicated(int old_fd, int new_fd)
 
 	if (kind == FD_CONNECTION)
 		atomic_fetch_add(&conn_at(fdtable_object(word))->descriptors, 1);
-	if (kind == FD_PIPE)
+	if (kind == FD_PIPE || kind == FD_TIMER)
 		channel_duplicated(fdtable_object(word));
 	if (kind == FD_EPOLL)
 		word &= 0xffffffffu; /* a copy starts a loop of its own: two waits on one epoll are two windows anyway */
@@ -255,6 +255,29 @@ static void shut_down(int fd, int how)
 	if (c->role == CONN_SERVER && e && e->answered_head && !e->shared && c->out.framing == HTTP1_UNTIL_CLOSE)
 		conn_finish_answered(c);
 	conn_leave(c);
+}
+
+/* Its channel is made when it is first armed. */
+static void timer_arming(int fd)
+{
+	fd_word word = fdtable_word(fd);
+	uint32_t channel = fdtable_object(word);
+
+	if (fdtable_kind_of(word) != FD_TIMER)
+		return;
+	if (!channel) {
+		channel = channel_new(1);
+		if (!fdtable_replace(fd, word, FD_TIMER, channel)) {
+			channel_closed(channel);
+			return;
+		}
+	}
+	channel_timer_arming(thread_self(), channel);
+}
+
+void engine_timer_arming(int fd)
+{
+	OBSERVE(timer_arming(fd));
 }
 
 void engine_shutdown(int fd, int how)

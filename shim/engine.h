@@ -43,6 +43,7 @@ void engine_closing(int fd);                        /* before the real close */
 void engine_closing_range(unsigned first, unsigned last); /* before close_range (without CLOEXEC), closefrom */
 void engine_duplicated(int old_fd, int new_fd);     /* dup*, F_DUPFD*; what new_fd was before is closed */
 void engine_shutdown(int fd, int how);
+void engine_timer_arming(int fd);                  /* before timerfd_settime() with a time */
 
 /* ---- bytes in ---- */
 /*

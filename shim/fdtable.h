@@ -20,7 +20,7 @@ enum fd_kind {
 	FD_CONNECTION,  /* object: a connection */
 	FD_EPOLL,       /* object: a loop */
 	FD_EVENT,       /* eventfd */
-	FD_TIMER,       /* timerfd */
+	FD_TIMER,       /* timerfd; object: a channel, once it was armed */
 	FD_PIPE,        /* one end of a pipe or of a socketpair; object: a channel */
 };
 

@@ -344,6 +344,8 @@ static void other_received(fd_word word, const struct iovec *iov, int iovcnt, si
 {
 	if (fdtable_kind_of(word) == FD_PIPE)
 		channel_read(thread_self(), fdtable_object(word), iov, iovcnt, n);
+	else if (fdtable_kind_of(word) == FD_TIMER)
+		channel_timer_read(thread_self(), fdtable_object(word));
 	thread_stimulated(thread_self(), HANDLE_NONE);
 	runtime_received(thread_self(), NULL);
 }

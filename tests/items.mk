@@ -24,7 +24,7 @@ $(APPS_DIR)/queues: tests/apps/queues.c $(COROUTINE_COMMON)
 	$(call msg,CC,$@)
 	$(Q)$(CC) $(BASE) -pthread -o $@ $< $(filter-out %/coroutines.o,$(COROUTINE_COMMON))
 
-$(APPS_DIR)/pipes: tests/apps/pipes.c $(COROUTINE_COMMON)
+$(APPS_DIR)/pipes $(APPS_DIR)/timers: $(APPS_DIR)/%: tests/apps/%.c $(COROUTINE_COMMON)
 	$(call msg,CC,$@)
 	$(Q)$(CC) $(BASE) -pthread -o $@ $< $(filter-out %/coroutines.o,$(COROUTINE_COMMON))
 
@@ -45,4 +45,4 @@ $(APPS_DIR)/std_threads: tests/apps/std_threads.cpp $(COROUTINE_COMMON)
 	$(call msg,CXX,$@)
 	$(Q)$(CXX) -std=c++17 -Wall -Wextra -Werror -iquote . -g $(O) -pthread -o $@ $< $(filter-out %/coroutines.o,$(COROUTINE_COMMON))
 
-integration-apps: $(COROUTINE_APPS) $(addprefix $(APPS_DIR)/,queues pipes uv_server glib_server event_server std_threads)
+integration-apps: $(COROUTINE_APPS) $(addprefix $(APPS_DIR)/,queues pipes timers uv_server glib_server event_server std_threads)

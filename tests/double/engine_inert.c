@@ -169,6 +169,11 @@ void engine_condition_waited(const void *mutex, bool timed_out)
 	(void)timed_out;
 }
 
+void engine_timer_arming(int fd)
+{
+	(void)fd;
+}
+
 void engine_sleeping(void)
 {
 }

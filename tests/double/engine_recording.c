@@ -197,6 +197,11 @@ void engine_condition_waited(const void *mutex, bool timed_out)
 	record("condition waited%s%s\n", mutex ? "" : " without mutex", timed_out ? " in vain" : "");
 }
 
+void engine_timer_arming(int fd)
+{
+	record("timer arming %d\n", fd);
+}
+
 void engine_sleeping(void)
 {
 	record("sleeping\n");

@@ -58,6 +58,20 @@ def test_pipes(app):
         assert result.verdict.evidence["work_item"] > requests, result.verdict.summary()
 
 
+TIMERS = [apps.App(f"timer-{kind}-{connections}", "timers", ("--reuse", kind), may_be_unknown=kind != "own", connections=connections)
+          for kind in ("own", "wheel", "timeout", "thread") for connections in (2, 64)]
+
+
+@pytest.mark.parametrize("app", TIMERS, ids=lambda a: a.name)
+def test_timers(app):
+    """A timerfd of a request's own is that request's; what all wait for, and the end of a wait, is nobody's."""
+    requests = REQUESTS // 3
+    result = apps.run(app, requests=requests, INTERSPAN_STAMP="off")
+    check(app, result, requests)
+    if not app.may_be_unknown:
+        assert result.verdict.evidence["work_item"] > requests, result.verdict.summary()
+
+
 CALLBACKS = [
     apps.App("uv", "uv_server", ("--reuse",), connections=64),
     apps.App("uv-fresh", "uv_server", (), connections=64),

@@ -55,11 +55,14 @@ static void pairs_and_wakers_are_opened(void **state)
 	CALL(-1, 0, pipe(fds));
 	CALL(OTHER, 0, eventfd(0, 0));
 	CALL(OTHER, 0, timerfd_create(CLOCK_MONOTONIC, 0));
+	FAKE(timerfd_settime);
+	CALL(0, 0, timerfd_settime(FD, 0, &(struct itimerspec){.it_value.tv_nsec = 1}, NULL));
+	CALL(-1, EINVAL, timerfd_settime(FD, 0, &(struct itimerspec){.it_interval.tv_nsec = 1}, NULL)); /* disarmed */
 	CALL(OTHER, 0, epoll_create(1));
 	CALL(OTHER, 0, epoll_create1(0));
 	CALL(-1, EMFILE, epoll_create1(0));
 	TOLD("paired 710 711\npaired 710 711\npaired 710 711\n"
-	     "opened 701 5\nopened 701 6\nopened 701 4\nopened 701 4\n");
+	     "opened 701 5\nopened 701 6\ntimer arming 700\nopened 701 4\nopened 701 4\n");
 }
 
 static int accept_long_address(int fd, __SOCKADDR_ARG addr, socklen_t *restrict len)
