@@ -351,7 +351,7 @@ static int feed_between(struct http1_stream *s, struct slice in, struct http1_ev
 		return fail(s);
 	if ((size_t)skipped >= in.len)
 		return say(ret, HTTP1_MORE, in.len, 0);
-	in = slice_from(in, (size_t)skipped);
+	in = slice(in.p + skipped, in.len - (size_t)skipped);
 	len = http1_parse_head(in, s->kind, s->memo, &ret->head);
 	err = http1_begin_head(s, in, len, ret);
 	if (err == -ENOBUFS) { /* the same bytes will come again */
