@@ -147,10 +147,15 @@ EXPORT int timerfd_create(clockid_t clock, int flags)
 	return fd;
 }
 
-EXPORT int timerfd_settime(int fd, int flags, const struct itimerspec *wanted, struct itimerspec *before)
+void tell_timer_arming(int fd, const struct itimerspec *wanted)
 {
 	if (engine_watches(fd) && wanted && (wanted->it_value.tv_sec || wanted->it_value.tv_nsec))
 		engine_timer_arming(fd);
+}
+
+EXPORT int timerfd_settime(int fd, int flags, const struct itimerspec *wanted, struct itimerspec *before)
+{
+	tell_timer_arming(fd, wanted);
 	return REAL(timerfd_settime)(fd, flags, wanted, before);
 }
 

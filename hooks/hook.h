@@ -62,6 +62,7 @@ void tell_bound(int fd, int result);
 void tell_shutdown(int fd, int how, int result);
 void tell_pair(const int fds[2], int result);
 void tell_pipe(const int fds[2], int result);
+void tell_timer_arming(int fd, const struct itimerspec *wanted); /* before the call */
 void tell_epoll_changed(int epfd, int op, int fd, const struct epoll_event *event, int result);
 void tell_moved(int in_fd, int out_fd, ssize_t n);
 

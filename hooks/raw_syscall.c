@@ -229,6 +229,14 @@ EXPORT long raw_syscall(long nr, long a, long b, long c, long d, long e, long f)
 	case SYS_select:
 	case SYS_pselect6:
 		return raw_wait(nr, a, b, c, d, e, f);
+	case SYS_nanosleep:
+	case SYS_clock_nanosleep:
+	case SYS_sched_yield:
+		engine_sleeping();
+		break;
+	case SYS_timerfd_settime:
+		tell_timer_arming((int)a, (const struct itimerspec *)c);
+		break;
 	case SYS_execve:
 	case SYS_execveat:
 		return raw_exec(nr, a, b, c, d, e, f);
