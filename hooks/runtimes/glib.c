@@ -284,5 +284,6 @@ static void look(void)
 
 const struct runtime runtime_glib = {
 	.name = "GLib",
+	.announces = true, /* it is asked nothing else */
 	.modules_loaded = look,
 };

@@ -216,5 +216,6 @@ static void look(void)
 
 const struct runtime runtime_glib_pool = {
 	.name = "GLib's thread pools",
+	.announces = true, /* it is asked nothing else */
 	.modules_loaded = look,
 };

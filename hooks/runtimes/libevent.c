@@ -90,5 +90,6 @@ static void look(void)
 
 const struct runtime runtime_libevent = {
 	.name = "libevent",
+	.announces = true, /* it is asked nothing else */
 	.modules_loaded = look,
 };
