@@ -3,6 +3,7 @@
 
 import dataclasses
 import pathlib
+import shutil
 import signal
 import subprocess
 import typing
@@ -29,6 +30,17 @@ MinSpareServers 1
 MaxSpareServers {CONNECTIONS + 8}
 """
 THREADS = "StartServers 2\nServerLimit 2\nThreadsPerChild 64\nMaxRequestWorkers 128\nMaxSpareThreads 128"
+
+
+def for_anybody(workplace, environment):
+    """Copies of the scripts and the library that users who may not look into our directories can read: theirs, and the environment."""
+    scripts, libraries = workplace.path / "scripts", workplace.path / "libraries"
+    shutil.copytree(APPS, scripts, dirs_exist_ok=True)
+    shutil.copytree(programs.LIBRARY.parent, libraries, ignore=lambda _, names: [n for n in names if not n.endswith(".so")],
+                    dirs_exist_ok=True)
+    if "LD_PRELOAD" in environment:
+        environment = environment | {"LD_PRELOAD": str(libraries / programs.LIBRARY.name)}
+    return scripts, environment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,11 +76,12 @@ PassEnv BACKEND_PORT
 
 
 def mod_php(workplace, backend, environment):
+    scripts, environment = for_anybody(workplace, environment)
     config = f"""
 {PREFORK}
 SetHandler application/x-httpd-php
-AliasMatch ^/ {APPS}/page.php
-<Directory {APPS}>
+AliasMatch ^/ {scripts}/page.php
+<Directory {scripts}>
 Require all granted
 </Directory>
 """
@@ -78,12 +91,13 @@ Require all granted
 
 def apache_cgi(script, mpm="event", module="cgid"):
     def start(workplace, backend, environment):
+        scripts, environment = for_anybody(workplace, environment)
         traced = " ".join(name for name in TRACING if name in environment)
         config = f"""
 {THREADS if mpm == "event" else PREFORK}
 {f"PassEnv {traced}" if traced else ""}
-ScriptAliasMatch ^/ {APPS}/{script}
-<Directory {APPS}>
+ScriptAliasMatch ^/ {scripts}/{script}
+<Directory {scripts}>
 Require all granted
 </Directory>
 """

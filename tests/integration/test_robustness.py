@@ -96,7 +96,8 @@ def start_in_namespace(workplace, spans, workers, **settings):
     """A traced server that is PID 1 of a pid namespace; what started it, and its port."""
     backend = programs.start_backend(workplace)
     port = programs.free_port()
-    argv = ["unshare", "--pid", "--fork", "--mount-proc", programs.APPS / "serve_loops", "--port", port, "--upstream",
+    # --mount-proc sees to /proc's propagation, and the root directory may be no mount.
+    argv = ["unshare", "--pid", "--fork", "--propagation", "unchanged", "--mount-proc", programs.APPS / "serve_loops", "--port", port, "--upstream",
             backend.port, "--workers", workers, "--reuse"]
     return workplace.start(argv, port, programs.shim_environment(workplace, spans.path, **settings)), port
 

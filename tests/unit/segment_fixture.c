@@ -23,8 +23,10 @@ bool use_private_shm(const char *size)
 	snprintf(options, sizeof(options), "mode=1777,size=%s", size);
 	if (unshare(CLONE_NEWNS) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0)
 		return false;
-	return mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-	       mount("none", "/dev/shm", "tmpfs", 0, options) == 0;
+	/* Where the root directory is no mount, after a chroot, this one has to do. */
+	if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 && mount("none", "/dev/shm", NULL, MS_PRIVATE, NULL) != 0)
+		return false;
+	return mount("none", "/dev/shm", "tmpfs", 0, options) == 0;
 }
 
 int set_deadline(void **state)

@@ -184,14 +184,16 @@ static void a_full_dev_shm_is_survived(void **state)
 {
 	struct segment s = {0};
 	struct consumer c;
-	struct consumer_batch *batch = make_batch(1 << 20);
-	char *zeros = calloc(1, 1 << 16);
+	struct consumer_batch *batch;
+	char *zeros;
 	uint64_t n = 0;
 	int fd;
 
 	(void)state;
 	if (!private_shm)
 		skip();
+	batch = make_batch(1 << 20);
+	zeros = calloc(1, 1 << 16);
 	make_segment(&s, 65536); /* 32 MiB, of which 8 can be had */
 	assert_string_not_equal(s.path, "");
 	while (put(&s, 1024, 1, n, NULL) == 0)
