@@ -34,6 +34,7 @@ struct exchange {
 	bool recorded;         /* sampled and not excluded: it becomes a span */
 	bool counted;          /* started was counted: the end must be, too */
 	bool stamped;          /* the program saw our span id in this request's head */
+	bool inserted;         /* server: in a field that nobody had sent */
 	bool answered_head;    /* the final response head has gone by */
 	bool handed_over;      /* server: a runtime's adapter has found the task that serves it */
 	bool expects;          /* server: its head has an expectation other than 100-continue; servers may refuse it unseen */

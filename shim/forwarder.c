@@ -7,14 +7,14 @@
 
 #define HITS_NEEDED 8      /* heads that reappeared whole before we believe it */
 #define MISSES_ALLOWED 200 /* heads that did not, before we stop looking */
-#define UNRETURNED_ALLOWED 64 /* insertions without a single stamp coming back */
+#define UNRETURNED_ALLOWED 64 /* requests with an inserted stamp that ended, without a single stamp coming back */
 #define RETURNS_NEEDED 8
 #define SILENCE_MAX 1000   /* requests read since a head was last sent, before we rest until the next one is */
 #define SCAN_MAX 512
 #define OUTGOING_MAX 48
 
 static enum { STAMP_OFF, STAMP_REWRITE, STAMP_INSERT, STAMP_AUTO } mode = STAMP_AUTO; /* written by forwarder_start() only */
-static _Atomic unsigned hits, misses, inserted, returned, silence;
+static _Atomic unsigned hits, misses, unreturned, returned, silence;
 _Atomic bool forwarder_rests;
 
 void forwarder_start(void)
@@ -223,7 +223,7 @@ bool forwarder_may_insert(void)
 		return true;
 	return mode == STAMP_AUTO && forwarder_is_one() &&
 	       (atomic_load_explicit(&returned, memory_order_relaxed) > 0 ||
-		atomic_load_explicit(&inserted, memory_order_relaxed) < UNRETURNED_ALLOWED);
+		atomic_load_explicit(&unreturned, memory_order_relaxed) < UNRETURNED_ALLOWED);
 }
 
 bool forwarder_may_rewrite(void)
@@ -237,12 +237,13 @@ bool forwarder_is_possible(void)
 
 	return atomic_load_explicit(&misses, memory_order_relaxed) < limit &&
 	       (mode != STAMP_AUTO || atomic_load_explicit(&returned, memory_order_relaxed) > 0 ||
-		atomic_load_explicit(&inserted, memory_order_relaxed) < UNRETURNED_ALLOWED);
+		atomic_load_explicit(&unreturned, memory_order_relaxed) < UNRETURNED_ALLOWED);
 }
 
-void forwarder_inserted(void)
+void forwarder_stamped_has_ended(void)
 {
-	atomic_fetch_add_explicit(&inserted, 1, memory_order_relaxed);
+	if (atomic_load_explicit(&returned, memory_order_relaxed) == 0)
+		atomic_fetch_add_explicit(&unreturned, 1, memory_order_relaxed);
 }
 
 void forwarder_stamp_returned(void)

@@ -34,7 +34,8 @@ bool forwarder_may_rewrite(void);
 bool forwarder_is_possible(void);
 /* It is one: heads reappeared, whole. */
 bool forwarder_is_one(void);
-void forwarder_inserted(void);
+/* A request into whose head a stamp was inserted is over. Those that wait in a queue of the program's say nothing yet. */
+void forwarder_stamped_has_ended(void);
 /* A stamp came back in an outgoing head; once that is the rule, its absence means something. */
 void forwarder_stamp_returned(void);
 bool forwarder_returns_stamps(void);

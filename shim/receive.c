@@ -84,9 +84,8 @@ static void plan_insertion(struct reading *r, struct exchange *e, const struct h
 	traceparent_format(r->insert + sizeof(STAMP_NAME) - 1, e->context.trace_id, e->context.span_id,
 			   e->context.flags);
 	memcpy(r->insert + STAMP_LEN - 2, "\r\n", 2);
-	e->stamped = true;
+	e->stamped = e->inserted = true;
 	r->may_stamp = false;
-	forwarder_inserted();
 	stats_count(STAT_STAMP_INSERTED);
 }
 

@@ -142,6 +142,8 @@ static void finish(struct conn *c, struct exchange *e)
 	struct handle self = exchange_handle(e);
 
 	http_describe_sizes(e);
+	if (e->inserted)
+		forwarder_stamped_has_ended();
 	conn_pop(c);
 	c->finished = self;
 	coroutine_answered(self, e, c->oldest ? exchange_handle(conn_oldest(c)) : HANDLE_NONE);

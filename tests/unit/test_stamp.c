@@ -154,25 +154,81 @@ static void is_not_inserted_where_nobody_sent_one(void **state)
 	link_close(&l);
 }
 
-/* Eight requests whose own fields reappear in what is sent for them make a forwarder; the ninth is stamped. */
-static void is_inserted_in_a_proven_forwarder(void **state)
+/* A request with a field of its own arrives and is read. Was it stamped? text: it, as it was sent. */
+static bool is_stamped(const struct link *in, int i, char text[256])
+{
+	size_t len = (size_t)sprintf(text, "GET /%d HTTP/1.1\r\nHost: h\r\nX-Id: value-%d\r\n\r\n", i, i), n;
+	char got[512];
+
+	peer_says(in, text);
+	n = program_reads(in, got, sizeof(got));
+	assert_true(n == len || n == len + STAMP_LEN);
+	return n > len;
+}
+
+/* Eight requests whose own fields reappear in what is sent for them make a forwarder. */
+static void prove_a_forwarder(void)
 {
 	struct link in = hook_accept(), out = hook_connect();
-	char got[512], text[256];
+	char text[256];
 
-	(void)state;
-	for (int i = 0; i <= 8; i++) {
-		size_t len = (size_t)sprintf(text, "GET /%d HTTP/1.1\r\nHost: h\r\nX-Id: value-%d\r\n\r\n", i, i);
-
-		peer_says(&in, text);
-		assert_int_equal(program_reads(&in, got, sizeof(got)), len + (i == 8 ? STAMP_LEN : 0));
+	for (int i = 0; i < 8; i++) {
+		assert_false(is_stamped(&in, i, text));
 		call_begin(&out, text, NULL, 0);
 		call_end(&out);
 		serve_end(&in);
 	}
-	assert_named(got, span_nth(SPAN_SERVER, 8));
 	link_close(&in);
 	link_close(&out);
+}
+
+static void is_inserted_in_a_proven_forwarder(void **state)
+{
+	struct link in = hook_accept();
+	char got[512];
+
+	(void)state;
+	prove_a_forwarder();
+	peer_says(&in, REQUEST);
+	assert_int_equal(program_reads(&in, got, sizeof(got)), strlen(REQUEST) + STAMP_LEN);
+	serve_end(&in);
+	assert_named(got, span_nth(SPAN_SERVER, 8));
+	link_close(&in);
+}
+
+/* Of 64 requests that ended none has sent its stamp on: this one keeps them for itself, and gets no more. */
+static void is_not_inserted_where_none_comes_back(void **state)
+{
+	struct link in = hook_accept();
+	char text[256];
+
+	(void)state;
+	prove_a_forwarder();
+	for (int i = 0; i < 64; i++) {
+		assert_true(is_stamped(&in, i, text));
+		serve_end(&in);
+	}
+	assert_false(is_stamped(&in, 64, text));
+	serve_end(&in);
+	link_close(&in);
+}
+
+/* Those that wait in a queue for their turn have not had the chance. */
+static void is_inserted_while_all_wait(void **state)
+{
+	struct link in[80];
+	char text[256];
+
+	(void)state;
+	prove_a_forwarder();
+	for (int i = 0; i < 80; i++) {
+		in[i] = hook_accept();
+		assert_true(is_stamped(&in[i], i, text));
+	}
+	for (int i = 0; i < 80; i++) {
+		serve_end(&in[i]);
+		link_close(&in[i]);
+	}
 }
 
 static void is_inserted_before_the_blank_line(void **state)
@@ -466,6 +522,8 @@ int main(void)
 		TEST(it_is_rewritten_over_tiny_pieces, up_auto),
 		TEST(is_not_inserted_where_nobody_sent_one, up_auto),
 		TEST(is_inserted_in_a_proven_forwarder, up_auto),
+		TEST(is_not_inserted_where_none_comes_back, up_auto),
+		TEST(is_inserted_while_all_wait, up_auto),
 		TEST(is_inserted_before_the_blank_line, up_insert),
 		TEST(insertion_needs_room_for_all_of_it, up_insert),
 		TEST(insertion_needs_the_blank_line_in_this_read, up_insert),
