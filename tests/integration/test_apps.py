@@ -18,7 +18,7 @@ def expected_calls(app, requests):
     return sum(1 + n % 3 for n in range(requests))
 
 
-def check(app, result, requests):
+def check(app, result, requests, most_unknown=0):
     check_served(result, requests)
     verdict = result.verdict
     assert verdict.wrong == 0, "\n".join([verdict.summary(), *verdict.examples])
@@ -27,7 +27,7 @@ def check(app, result, requests):
     assert verdict.duplicates == 0 and verdict.missing == 0 and verdict.background == 0, verdict.summary()
     assert verdict.evidence["content"] == 0, verdict.summary()
     if not app.may_be_unknown:
-        assert verdict.unknown == 0, verdict.summary()
+        assert verdict.unknown <= most_unknown, verdict.summary()
 
 
 @pytest.mark.parametrize("stamp", ["auto", "off"])

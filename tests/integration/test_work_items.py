@@ -7,6 +7,10 @@ import apps
 from programs import REQUESTS
 from test_apps import check
 
+# Calls that may be under way while the first 32 answers show whether what is handed over says whose work it is. As many are unknown
+# that a busy machine reads beside a timer of libevent's.
+LEARNING = 128
+
 COROUTINES = [
     apps.App(f"{switch}{'-reuse' if reuse else ''}", f"coroutines_{switch}", ("--reuse",) if reuse else (),
              connections=64)
@@ -53,7 +57,7 @@ def test_pipes(app):
     """Labels go with the bytes, at rest and with more jobs than workers."""
     requests = REQUESTS // 3
     result = apps.run(app, requests=requests, INTERSPAN_STAMP="off")
-    check(app, result, requests)
+    check(app, result, requests, most_unknown=LEARNING)
     if app in PIPES:
         assert result.verdict.evidence["work_item"] > requests, result.verdict.summary()
 
@@ -67,7 +71,7 @@ def test_timers(app):
     """A timerfd of a request's own is that request's; what all wait for, and the end of a wait, is nobody's."""
     requests = REQUESTS // 3
     result = apps.run(app, requests=requests, INTERSPAN_STAMP="off")
-    check(app, result, requests)
+    check(app, result, requests, most_unknown=LEARNING)
     if not app.may_be_unknown:
         assert result.verdict.evidence["work_item"] > requests, result.verdict.summary()
 
@@ -85,7 +89,7 @@ CALLBACKS = [
 def test_callbacks_and_threads(app):
     requests = REQUESTS // 3
     result = apps.run(app, requests=requests, INTERSPAN_STAMP="off")
-    check(app, result, requests)
+    check(app, result, requests, most_unknown=0 if app.program in ("uv_server", "std_threads") else LEARNING)
     expected = "thread" if app.program == "std_threads" else "work_item"
     assert result.verdict.evidence[expected] > requests, result.verdict.summary()
 
