@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "shim/carrier.h"
+#include "shim/conn.h"
 #include "shim/exchange.h"
 #include "shim/iov.h"
 #include "shim/pool.h"
@@ -47,11 +48,24 @@ static struct channel *at(uint32_t slot)
 	return slot ? pool_at(&channels, slot) : NULL;
 }
 
-static bool enter(struct channel *c)
+static bool spin_for(struct channel *c)
 {
 	for (unsigned tries = 0; tries < 1000; tries++)
 		if (!atomic_exchange_explicit(&c->entered, true, memory_order_acquire))
 			return true;
+	return false;
+}
+
+/* False: who is in it has been put to sleep for long. What was missed now makes what stands there mean nothing, for good. */
+static bool enter(struct channel *c)
+{
+	bool entered = spin_for(c);
+
+	for (unsigned i = 0; !entered && i < CONN_YIELDS && conn_yield(); i++)
+		entered = spin_for(c);
+	if (entered)
+		return true;
+	atomic_store(&c->proof->revoked, true);
 	stats_count(STAT_WORK_ITEMS_UNTRACKED);
 	return false;
 }
@@ -285,8 +299,12 @@ void channel_read(struct thread *t, uint32_t channel, const struct iovec *iov, i
 	struct message m = {.times = 0};
 	bool known, written_here;
 
-	if (!c || !enter(c))
+	if (!c)
 		return;
+	if (!enter(c)) {
+		t->has_handed = t->has_inherited = false;
+		return;
+	}
 	known = take_all(c, bytes, len, &m);
 	written_here = c->written_here;
 	leave(c);
@@ -322,10 +340,14 @@ void channel_timer_read(struct thread *t, uint32_t channel)
 	const struct message *m;
 	struct message armed = {.times = 0};
 
-	if (!c || !enter(c))
+	if (!c)
 		return;
+	if (!enter(c)) {
+		channel_forget(t);
+		return;
+	}
 	m = find(c, TIMER_HASH, 0);
-	if (m)
+	if (m && !atomic_load_explicit(&c->proof->revoked, memory_order_relaxed)) /* each time that it was armed was seen */
 		armed = *m;
 	leave(c);
 	if (!works_for_its_own(t) && !t->has_inherited)
