@@ -47,12 +47,15 @@ static uint32_t bucket_of(const void *object, unsigned function)
 	return (uint32_t)(((uintptr_t)object >> 3) * 0x9e3779b1u + function) % (ITEMS / PROBES);
 }
 
+static _Atomic bool missed; /* an item that was not put in, or taken out, may stand there for another one: none is believed */
+
 /* Who finds it held does without: it is no lock to wait for. */
 static bool enter(uint32_t bucket)
 {
 	for (unsigned tries = 0; tries < 1000; tries++)
 		if (!atomic_exchange_explicit(&locked[bucket], 1, memory_order_acquire))
 			return true;
+	atomic_store(&missed, true);
 	stats_count(STAT_WORK_ITEMS_UNTRACKED);
 	return false;
 }
@@ -106,7 +109,8 @@ static void take(const void *object, unsigned function, struct label *ret)
 		return;
 	item = find(bucket, object, function, false);
 	if (item) {
-		*ret = item->label;
+		if (!atomic_load_explicit(&missed, memory_order_relaxed))
+			*ret = item->label;
 		item->times--;
 	}
 	leave(bucket);

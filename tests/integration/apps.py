@@ -54,7 +54,10 @@ def run(app, *, shim=True, requests=None, connections=None, incoming="none", tra
         environment = programs.shim_environment(workplace, spans_file, **settings) if shim else None
         port = programs.free_port()
         program = start(workplace, app, port, backend.port, environment)
-        load = programs.run_load(port, requests, connections or app.connections, "--traceparent", incoming)
+        try:
+            load = programs.run_load(port, requests, connections or app.connections, "--traceparent", incoming)
+        except RuntimeError as error:
+            raise RuntimeError(f"{error}; {app.program}: status {program.process.poll()}, it says {program.stderr!r}") from error
         result = scenarios.Result(load)
         if shim:
             spans = programs.SpanFile(spans_file, workplace.run)
