@@ -181,18 +181,7 @@ static void take(struct message *m)
 /* Copies what can be a message; 0: it is none. */
 static size_t copy_out(const struct iovec *iov, int iovcnt, size_t n, uint8_t *ret)
 {
-	size_t done = 0;
-
-	for (int i = 0; i < iovcnt && done < n; i++) {
-		size_t len = iov[i].iov_len < n - done ? iov[i].iov_len : n - done;
-
-		if (done + len > MESSAGE_MOST)
-			return 0;
-		if (len > 0)
-			memcpy(ret + done, iov[i].iov_base, len);
-		done += len;
-	}
-	return done;
+	return n <= MESSAGE_MOST ? iov_copy_out(iov, iovcnt, 0, ret, n) : 0;
 }
 
 uint64_t channel_writing(struct thread *t, uint32_t channel, const struct iovec *iov, int iovcnt)
